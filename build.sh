@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Builds, tests and measures Gatehouse.
+#   ./build.sh          install, type-check, compile dist/gatehouse
+#   ./build.sh test     lint, types, architecture, every test; ends with "N passed, N failed"
+#   ./build.sh bench …  the benchmarks in bench/ (see bench/README.md)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+BUN_VERSION=1.4.4
+
+# Bun of the exact version: from the path, or from npm.
+find_bun() {
+  if [ "$(bun --version 2>/dev/null || true)" = "$BUN_VERSION" ]; then
+    BUN=$(command -v bun)
+  else
+    command -v npx >/dev/null || { echo "build.sh: needs Bun $BUN_VERSION, or npx (Node.js) to get it from npm" >&2; exit 1; }
+    BUN=$(npx --yes "--package=bun@$BUN_VERSION" -- sh -c 'command -v bun')
+  fi
+  PATH="$(dirname "$BUN"):$PATH"
+  export PATH
+}
+
+install() {
+  bun install --frozen-lockfile
+}
+
+compile() {
+  node_modules/.bin/tsc
+  mkdir -p dist
+  bun build --compile --production --minify --bytecode --sourcemap \
+    --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+    --outfile dist/gatehouse src/main.ts src/cli/worker.ts
+}
+
+find_bun
+install
+case "${1:-build}" in
+  build) compile ;;
+  test) shift; compile; exec bun test/run.ts "$@" ;;
+  bench) shift; compile; exec bun bench/run.ts "$@" ;;
+  *) echo "usage: ./build.sh [test|bench [scenario…]]" >&2; exit 1 ;;
+esac

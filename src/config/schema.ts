@@ -1,0 +1,219 @@
+import Type, { type StaticDecode } from "typebox"
+import { Duration, Size } from "../lib/units.ts"
+import { ORDER } from "../policies/order.ts"
+import { ServiceSchema } from "../upstream/service.ts"
+
+const object = <P extends Type.TProperties>(properties: P, options: Type.TObjectOptions = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options })
+
+type PolicyList = (typeof ORDER)[number]
+type PolicyOptions = { [P in PolicyList as P["name"]]: Type.TOptional<P["schema"]> }
+
+/** The options of every policy, each optional, keyed by its name. */
+const policyOptions = Object.fromEntries(
+  ORDER.map((policy) => [policy.name, Type.Optional(policy.schema)]),
+) as PolicyOptions
+
+const PolicyName = Type.Union(
+  ORDER.map((policy) => Type.Literal(policy.name)),
+  { description: "Name of a policy." },
+)
+
+export const TlsSchema = object(
+  {
+    cert: Type.String({ description: "PEM file: the certificate, then its chain." }),
+    key: Type.String({ description: "PEM file: the private key." }),
+    min_version: Type.Union([Type.Literal("1.2"), Type.Literal("1.3")], {
+      default: "1.2",
+      description: "Oldest TLS version accepted.",
+    }),
+  },
+  { description: "TLS for clients. Both files are watched: a new pair is taken without a restart." },
+)
+
+export const ServerSchema = object(
+  {
+    host: Type.String({ default: "0.0.0.0", description: "Address to listen on." }),
+    port: Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      default: 8080,
+      description: "Port for clients; 0: any free one.",
+    }),
+    workers: Type.Union([Type.Literal("auto"), Type.Integer({ minimum: 1, maximum: 256 })], {
+      default: "auto",
+      description: "Threads that answer clients; auto: one a core.",
+    }),
+    tls: Type.Optional(TlsSchema),
+    http2: Type.Boolean({ default: false, description: "Offer HTTP/2 to TLS clients." }),
+    redirect_port: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_535,
+        description: "Plain port that redirects every request to https (308).",
+      }),
+    ),
+    trusted_proxies: Type.Array(Type.String(), {
+      default: [],
+      description: "Addresses or CIDR ranges whose X-Forwarded-* and Forwarded are believed.",
+    }),
+    keep_alive_timeout: Duration({
+      default: "60s",
+      description: "An idle client connection is closed after this (8s to 255s).",
+    }),
+    body_timeout: Duration({
+      default: "30s",
+      description: "Longest silence within a request body; 408 beyond.",
+    }),
+    min_body_rate: Size({
+      default: "128B",
+      description: "Slowest body accepted, bytes a second on average after the first 10 seconds; 0: any.",
+    }),
+    max_body: Size({
+      default: "10MB",
+      description: "Largest request body where a route does not say otherwise.",
+    }),
+    shutdown_timeout: Duration({
+      default: "30s",
+      description: "After SIGTERM, requests in flight may take this long.",
+    }),
+    drain_delay: Duration({
+      default: "1s",
+      description:
+        "After SIGTERM, how long answers still go out, with Connection: close, before the port closes.",
+    }),
+  },
+  { default: {}, description: "The port clients come to." },
+)
+
+export const AdminSchema = object(
+  {
+    host: Type.String({ default: "127.0.0.1", description: "Address to listen on." }),
+    port: Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      default: 9080,
+      description: "Port of /metrics and the admin API.",
+    }),
+    token: Type.Optional(
+      Type.String({
+        minLength: 16,
+        description: "Bearer token; without it a random one is printed once at start.",
+      }),
+    ),
+  },
+  { default: {}, description: "The port operators come to; always authenticated." },
+)
+
+const RespondSchema = object(
+  {
+    status: Type.Integer({ minimum: 200, maximum: 599, default: 200, description: "Status of the answer." }),
+    headers: Type.Record(Type.String(), Type.String(), {
+      default: {},
+      description: "Headers of the answer.",
+    }),
+    body: Type.String({ default: "", description: "Body of the answer." }),
+  },
+  { description: "Answers in place of a service." },
+)
+
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const
+
+const PathPattern = Type.String({
+  pattern: "^/",
+  description:
+    "Literal segments, `:name` or `{name}` for one segment, `*` at the end for the rest (also none).",
+})
+
+export const RouteSchema = object({
+  path: PathPattern,
+  methods: Type.Array(Type.Union(METHODS.map((method) => Type.Literal(method))), {
+    default: [],
+    uniqueItems: true,
+    description: "Methods served; empty: all. GET brings HEAD along.",
+  }),
+  hosts: Type.Array(Type.String(), {
+    default: [],
+    description: "Hosts served, `*.example.com` for any one label; empty: all.",
+  }),
+  headers: Type.Record(Type.String(), Type.String(), {
+    default: {},
+    description: "Request headers that must have these values.",
+  }),
+  service: Type.Optional(Type.String({ description: "Service that answers." })),
+  respond: Type.Optional(RespondSchema),
+  strip_prefix: Type.Optional(
+    Type.String({ pattern: "^/", description: "Leading part of the path not sent to the service." }),
+  ),
+  rewrite: Type.Optional(
+    Type.String({
+      pattern: "^/",
+      description:
+        "Path sent to the service; `$1`, `$2`, … are what the parameters and the wildcard matched, in order.",
+    }),
+  ),
+  websocket: Type.Optional(
+    Type.Literal("relay", { description: "Passes WebSocket handshakes on to the service." }),
+  ),
+  timeout: Type.Optional(
+    Duration({ description: "Longest wait for the head of the answer; default: the service's." }),
+  ),
+  allow_encoded: Type.Boolean({
+    default: false,
+    description:
+      "Lets `%2F`, `%5C`, `;` and doubled slashes through, as sent. Only for services that read them as data.",
+  }),
+  summary: Type.Optional(Type.String({ description: "One line for the API reference at /docs." })),
+  description: Type.Optional(Type.String({ description: "More for the API reference." })),
+  examples: Type.Optional(
+    object(
+      {
+        request: Type.Optional(Type.Unknown({ description: "Example body of a request." })),
+        response: Type.Optional(Type.Unknown({ description: "Example body of an answer." })),
+      },
+      { description: "Examples for the API reference." },
+    ),
+  ),
+  without: Type.Array(PolicyName, { default: [], description: "Policies of `defaults` this route drops." }),
+  ...policyOptions,
+})
+
+export const LogSchema = object(
+  {
+    level: Type.Union(
+      [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
+      { default: "info", description: "Least serious event written." },
+    ),
+  },
+  {
+    default: {},
+    description:
+      "The gateway's own log, JSON lines on standard error. The access log goes to standard output.",
+  },
+)
+
+export const ConfigSchema = object({
+  server: ServerSchema,
+  admin: AdminSchema,
+  log: LogSchema,
+  services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
+    default: {},
+    description: "What the gateway stands in front of, by name.",
+  }),
+  defaults: object(policyOptions, {
+    default: {},
+    description: "Policies every route has unless it says otherwise.",
+  }),
+  routes: Type.Array(RouteSchema, {
+    default: [],
+    maxItems: 20_000,
+    description: "What clients may ask for. The most specific route wins, whatever their order.",
+  }),
+})
+
+/** The whole file, decoded: durations in milliseconds, sizes in bytes, defaults filled in. */
+export type Config = StaticDecode<typeof ConfigSchema>
+export type RouteConfig = StaticDecode<typeof RouteSchema>
+export type ServerConfig = StaticDecode<typeof ServerSchema>
+export type AdminConfig = StaticDecode<typeof AdminSchema>
+export type TlsConfig = StaticDecode<typeof TlsSchema>

@@ -1,0 +1,125 @@
+import type { Body } from "../http1/body.ts"
+import { Edits, type Fields, type NameSet } from "../http1/fields.ts"
+
+/** What a door knows of a request before a route is found. */
+export interface Arrival {
+  /** Upper-case method token. */
+  readonly method: string
+  /** Canonical path: the one that is authorised is the one that is forwarded (see edge/target.ts). */
+  readonly path: string
+  /** Query without the `?`; "" when there is none. */
+  readonly query: string
+  readonly scheme: "http" | "https"
+  /** Validated authority in lower case, with its port if one was sent. */
+  readonly host: string
+  /** Address of the connected peer, IPv4-mapped IPv6 written as IPv4; "unix:" for a Unix socket. */
+  readonly peer: string
+  readonly fields: Fields
+  /** `undefined` for requests without a body. */
+  readonly body: Body
+  /** Milliseconds of `now()` when the head was complete. */
+  readonly startedAt: number
+  /** Protocol as logged: "HTTP/1.1", "HTTP/2". */
+  readonly protocol: string
+}
+
+/** What policies and targets may know of a compiled route. */
+export interface RouteInfo {
+  /** Small number, stable across reloads by label: the key of its metrics. */
+  readonly id: number
+  /** Template for logs and metrics, e.g. "GET,POST api.example.com/api/v1/context/*". Never holds client data. */
+  readonly label: string
+  /** Name of its service; "" when the gateway answers itself. */
+  readonly service: string
+}
+
+/** A complete answer before edits: from the upstream, or made by the gateway. */
+export interface Answer {
+  readonly status: number
+  readonly fields: Fields
+  readonly body: Body
+}
+
+const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
+
+/**
+ * One request and its answer. Policies, targets and balancers see nothing else: no `Request`, `Response`
+ * or `Headers`. A door makes it out of bytes and makes bytes out of its `answer`.
+ */
+export class Exchange {
+  readonly arrival: Arrival
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly host: string
+  readonly startedAt: number
+
+  /** Request id: accepted from the client or made here; set by step 1 of gateway/handle.ts. */
+  id = ""
+  /** Address of the client after trusted proxies; equals `arrival.peer` when none is trusted. */
+  client: string
+  /** "http" or "https" as the client used it, after trusted proxies. */
+  scheme: "http" | "https"
+  route: RouteInfo | undefined = undefined
+  /** Path parameters, percent-decoded; `*` is what a wildcard matched. */
+  params: Readonly<Record<string, string>> = NO_PARAMS
+  /** Path sent upstream (after strip_prefix or rewrite), still canonical. */
+  upstreamPath: string
+  /** Request body; a policy that read or changed it puts the new one here. */
+  body: Body
+  readonly requestEdits: Edits
+  readonly responseEdits: Edits
+  /** `undefined` until a target or a refusal has answered. */
+  answer: Answer | undefined = undefined
+
+  /** Code of the failure the gateway answered with; "" when it did not fail. */
+  failure = ""
+  /** Address of the instance that answered last; "" when none was asked. */
+  instance = ""
+  /** Upstream attempts beyond the first. */
+  retries = 0
+  /** Milliseconds spent waiting for upstreams: from the first attempt's start to the answer's head. */
+  upstreamMs = 0
+  /** Body bytes received from the client and sent to it. Kept by the door. */
+  bytesIn = 0
+  bytesOut = 0
+  /** W3C trace id and span id (lower-case hex), set by the trace step; "" when tracing is off. */
+  traceId = ""
+  spanId = ""
+  /** Called when the client leaves before its answer is complete; set by whoever can stop work. */
+  onClientGone: (() => void) | undefined = undefined
+  /** True once the client has left. */
+  gone = false
+
+  constructor(arrival: Arrival, droppedFromRequest: NameSet, droppedFromResponse: NameSet) {
+    this.arrival = arrival
+    this.method = arrival.method
+    this.path = arrival.path
+    this.query = arrival.query
+    this.host = arrival.host
+    this.startedAt = arrival.startedAt
+    this.client = arrival.peer
+    this.scheme = arrival.scheme
+    this.upstreamPath = arrival.path
+    this.body = arrival.body
+    this.requestEdits = new Edits(droppedFromRequest)
+    this.responseEdits = new Edits(droppedFromResponse)
+  }
+
+  /** Request header as it came from the client; name in lower case. */
+  header(name: string): string | undefined {
+    return this.arrival.fields.get(name)
+  }
+
+  /** Response header as it would be sent now: the answer's, after edits. */
+  responseHeader(name: string): string | undefined {
+    return this.answer === undefined ? undefined : this.responseEdits.get(name, this.answer.fields)
+  }
+
+  /** The door calls this once when the client has left. */
+  clientLeft(): void {
+    if (this.gone) return
+    this.gone = true
+    this.onClientGone?.()
+  }
+}

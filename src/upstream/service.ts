@@ -1,0 +1,282 @@
+import Type, { type StaticDecode } from "typebox"
+import { Duration, Size } from "../lib/units.ts"
+
+const object = <P extends Type.TProperties>(properties: P, options: Type.TObjectOptions = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options })
+
+export const InstanceSchema = Type.Union(
+  [
+    Type.String({ description: "Shorthand: the URL alone." }),
+    object({
+      url: Type.String({ description: "http://host:port, https://host:port or unix:/path/to.sock." }),
+      weight: Type.Integer({
+        minimum: 1,
+        maximum: 256,
+        default: 1,
+        description: "Share of traffic relative to the others.",
+      }),
+    }),
+  ],
+  { description: "One running copy of the service." },
+)
+
+export const HealthSchema = object(
+  {
+    path: Type.String({ pattern: "^/", description: "Path asked by GET." }),
+    interval: Duration({
+      default: "10s",
+      description: "Time between checks of one instance; each is moved by up to 10 % either way.",
+    }),
+    timeout: Duration({ default: "2s", description: "Longest wait for the answer." }),
+    unhealthy_after: Type.Integer({
+      minimum: 1,
+      maximum: 100,
+      default: 3,
+      description: "Failed checks in a row until an instance leaves.",
+    }),
+    healthy_after: Type.Integer({
+      minimum: 1,
+      maximum: 100,
+      default: 2,
+      description: "Passed checks in a row until it returns.",
+    }),
+    expect: Type.Array(Type.Integer({ minimum: 100, maximum: 599 }), {
+      default: [],
+      description: "Statuses that count as healthy; empty: any 2xx.",
+    }),
+    host: Type.Optional(Type.String({ description: "Host header of the check; default: the instance's." })),
+  },
+  { description: "Active health checks, started at once." },
+)
+
+export const EjectionSchema = object(
+  {
+    consecutive_failures: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 5,
+      description: "Connect errors, resets, timeouts and 5xx in a row until an instance is ejected.",
+    }),
+    base_time: Duration({
+      default: "30s",
+      description: "First ejection's length; it grows by as much with each further one.",
+    }),
+    max_time: Duration({ default: "5m", description: "Longest ejection." }),
+    max_percent: Type.Integer({
+      minimum: 0,
+      maximum: 100,
+      default: 50,
+      description:
+        "Largest share of a service's instances that may be ejected at a time; at least one may always be when there are two or more. 0 turns ejection off.",
+    }),
+  },
+  { default: {}, description: "Passive health: instances that fail real traffic leave for a while." },
+)
+
+export const BreakerSchema = object(
+  {
+    failure_threshold: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 5,
+      description: "Failures within the window that open the circuit.",
+    }),
+    recovery_timeout: Duration({ default: "60s", description: "How long it stays open before a trial." }),
+    half_open_timeout: Duration({
+      default: "30s",
+      description: "How long a trial may take before the circuit opens again.",
+    }),
+    failure_window: Duration({ default: "120s", description: "Span in which failures are counted." }),
+    min_throughput: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 5,
+      description: "Requests within the window below which the circuit never opens.",
+    }),
+    half_open_requests: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 1,
+      description: "Trial requests let through at a time, and successes needed to close.",
+    }),
+  },
+  { description: "Circuit breaker: stops asking a service that keeps failing." },
+)
+
+export const RetrySchema = object(
+  {
+    attempts: Type.Integer({
+      minimum: 1,
+      maximum: 10,
+      default: 2,
+      description: "Attempts in all, the first included; 1: no retry.",
+    }),
+    backoff: Duration({
+      default: "25ms",
+      description: "Upper bound of the first wait; doubles with each attempt (full jitter).",
+    }),
+    max_backoff: Duration({ default: "250ms", description: "Upper bound of any wait." }),
+    budget: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 0.2,
+      description: "Largest share of retries among a service's requests.",
+    }),
+    per_try_timeout: Type.Optional(
+      Duration({ description: "Longest wait for one attempt; default: what is left of the timeout." }),
+    ),
+    on: Type.Array(
+      Type.Union([
+        Type.Literal("connect"),
+        Type.Literal("reset"),
+        Type.Literal("timeout"),
+        Type.Literal("502"),
+        Type.Literal("503"),
+        Type.Literal("504"),
+      ]),
+      {
+        default: ["connect", "reset", "503"],
+        description:
+          "What is retried. Only a request of which nothing was sent, or whose method is idempotent, is ever sent again.",
+      },
+    ),
+  },
+  { default: {}, description: "Retries, to another instance first." },
+)
+
+export const PoolSchema = object(
+  {
+    max_connections: Type.Integer({
+      minimum: 1,
+      maximum: 65_535,
+      default: 1024,
+      description: "Open connections to one instance from one worker.",
+    }),
+    max_idle: Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      default: 256,
+      description: "Idle connections kept to one instance by one worker.",
+    }),
+    idle_timeout: Duration({ default: "55s", description: "An idle connection is closed after this." }),
+    max_waiting: Type.Integer({
+      minimum: 0,
+      maximum: 100_000,
+      default: 1024,
+      description: "Requests that may wait for a connection; beyond it they fail at once.",
+    }),
+    wait_timeout: Duration({ default: "5s", description: "Longest wait for a connection." }),
+    connect_timeout: Duration({
+      default: "5s",
+      description: "Longest wait for a connection to open, TLS included.",
+    }),
+  },
+  { default: {}, description: "Connections to each instance." },
+)
+
+export const ServiceSchema = object(
+  {
+    instances: Type.Array(InstanceSchema, {
+      minItems: 1,
+      maxItems: 1024,
+      description: "Where the service runs.",
+    }),
+    balance: Type.Union(
+      [
+        Type.Literal("round_robin"),
+        Type.Literal("least_requests"),
+        Type.Literal("peak_ewma"),
+        Type.Literal("hash"),
+      ],
+      {
+        default: "least_requests",
+        description: "How an instance is chosen.",
+      },
+    ),
+    hash_by: Type.String({
+      default: "ip",
+      pattern: "^(ip|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|cookie:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
+      description: "For `balance: hash`: `ip`, `header:NAME` or `cookie:NAME`.",
+    }),
+    slow_start: Duration({
+      default: 0,
+      description: "A new or recovered instance reaches its full share over this time; 0: at once.",
+    }),
+    panic_threshold: Type.Integer({
+      minimum: 0,
+      maximum: 100,
+      default: 50,
+      description:
+        "Below this percentage of available instances all are used again, healthy or not; 0: never.",
+    }),
+    timeout: Duration({
+      default: "30s",
+      description: "Longest wait from the first attempt to the head of the answer; 504 beyond.",
+    }),
+    idle_timeout: Duration({
+      default: "60s",
+      description: "Longest silence within a body in either direction; 0: none.",
+    }),
+    host: Type.Optional(
+      Type.String({ description: "Host header sent to the service; default: the client's." }),
+    ),
+    tls: Type.Optional(
+      object({
+        ca: Type.Optional(
+          Type.String({ description: "PEM file of accepted authorities; default: the system's." }),
+        ),
+        server_name: Type.Optional(
+          Type.String({ description: "SNI and name to verify; default: the URL's host." }),
+        ),
+        verify: Type.Boolean({
+          default: true,
+          description: "Whether the certificate is verified. Leave it on.",
+        }),
+      }),
+    ),
+    pool: PoolSchema,
+    health: Type.Optional(HealthSchema),
+    ejection: EjectionSchema,
+    breaker: Type.Optional(BreakerSchema),
+    retry: RetrySchema,
+    max_response_header: Size({
+      default: "64KB",
+      description: "Largest response head accepted from the service; 502 beyond.",
+    }),
+    fallback: Type.Optional(
+      Type.Union(
+        [
+          object({ service: Type.String({ description: "Service asked instead." }) }),
+          object({
+            status: Type.Integer({
+              minimum: 200,
+              maximum: 599,
+              default: 200,
+              description: "Status of the static answer.",
+            }),
+            headers: Type.Record(Type.String(), Type.String(), {
+              default: {},
+              description: "Headers of the static answer.",
+            }),
+            body: Type.String({ default: "", description: "Body of the static answer." }),
+          }),
+        ],
+        {
+          description:
+            "What answers when the service cannot (circuit open, no instance, failed attempts): another service or a static answer.",
+        },
+      ),
+    ),
+  },
+  {
+    // TypeBox fills defaults inside a record only where the value's schema has a default itself.
+    default: {},
+  },
+)
+
+export type ServiceConfig = StaticDecode<typeof ServiceSchema>
+export type BreakerConfig = StaticDecode<typeof BreakerSchema>
+export type RetryConfig = StaticDecode<typeof RetrySchema>
+export type HealthConfig = StaticDecode<typeof HealthSchema>
+export type EjectionConfig = StaticDecode<typeof EjectionSchema>
+export type PoolConfig = StaticDecode<typeof PoolSchema>
