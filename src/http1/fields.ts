@@ -3,7 +3,7 @@
  * they came (lane, upstream). Names are lower case in every method.
  */
 export interface Fields {
-  /** The value; lines of one name joined with ", "; `undefined` when absent. */
+  /** The value; lines of one name joined with ", " (`cookie`: "; "); `undefined` when absent. */
   get(name: string): string | undefined
   /** name, value, name, value, … in wire order. `set-cookie` lines are never joined. */
   flat(): readonly string[]

@@ -1,0 +1,114 @@
+import type { Fields, NameSet } from "./fields.ts"
+
+const NONE: readonly string[] = Object.freeze([])
+
+/**
+ * A scanned header section: fields over the bytes they came in, and what they say about framing. Values
+ * are decoded (as latin1) only when somebody asks. `copy` splices whole lines, so the spelling of names
+ * and the space around values stay as received. Made by `scanSection` only, which has validated it all.
+ */
+export class Section implements Fields {
+  readonly kind = "complete"
+  /** Position after the empty line. */
+  readonly end: number
+  /** Bytes of the body as announced; `undefined` when there is no content-length. */
+  readonly contentLength: number | undefined
+  /** `transfer-encoding: chunked`. */
+  readonly chunked: boolean
+  /** `connection: close` and `connection: keep-alive`. */
+  readonly close: boolean
+  readonly keepAlive: boolean
+  /** Other names in `connection`, in lower case: fields that must not be forwarded (RFC 9110 section 7.6.1). */
+  readonly nominated: readonly string[]
+
+  readonly #bytes: Buffer
+  readonly #names: readonly string[]
+  /** Three positions a line: its start, its value's start and end. Lines follow each other without a gap. */
+  readonly #marks: readonly number[]
+  #flat: string[] | undefined
+
+  constructor(
+    bytes: Buffer,
+    names: readonly string[],
+    marks: readonly number[],
+    end: number,
+    contentLength: number | undefined,
+    chunked: boolean,
+    connection: string | undefined,
+  ) {
+    this.#bytes = bytes
+    this.#names = names
+    this.#marks = marks
+    this.end = end
+    this.contentLength = contentLength
+    this.chunked = chunked
+    if (connection === undefined || connection === "keep-alive" || connection === "close") {
+      this.close = connection === "close"
+      this.keepAlive = connection === "keep-alive"
+      this.nominated = NONE
+    } else {
+      const options = connection.split(",").map((option) => option.trim())
+      this.close = options.includes("close")
+      this.keepAlive = options.includes("keep-alive")
+      this.nominated = options.filter((name) => name !== "" && name !== "close" && name !== "keep-alive")
+    }
+  }
+
+  /** How many lines there are. */
+  get size(): number {
+    return this.#names.length
+  }
+
+  /** How many lines have this name. */
+  count(name: string): number {
+    let count = 0
+    for (const known of this.#names) if (known === name) count++
+    return count
+  }
+
+  get(name: string): string | undefined {
+    const names = this.#names
+    let found: string | undefined
+    for (let line = 0; line < names.length; line++) {
+      if (names[line] !== name) continue
+      const value = this.#value(line)
+      // A joined cookie is read by the rules of cookies, not of lists (RFC 9113 section 8.2.3).
+      found = found === undefined ? value : `${found}${name === "cookie" ? "; " : ", "}${value}`
+    }
+    return found
+  }
+
+  flat(): readonly string[] {
+    if (this.#flat === undefined) {
+      this.#flat = []
+      for (let line = 0; line < this.#names.length; line++) {
+        this.#flat.push(this.#names[line]!, this.#value(line))
+      }
+    }
+    return this.#flat
+  }
+
+  copy(out: Buffer, at: number, dropped: NameSet): number {
+    const names = this.#names
+    const marks = this.#marks
+    let run = -1
+    for (let line = 0; line < names.length; line++) {
+      if (!dropped.has(names[line]!)) {
+        if (run < 0) run = marks[line * 3]!
+      } else if (run >= 0) {
+        at = this.#splice(out, at, run, marks[line * 3]!)
+        run = -1
+      }
+    }
+    return run < 0 ? at : this.#splice(out, at, run, this.end - 2)
+  }
+
+  #splice(out: Buffer, at: number, start: number, end: number): number {
+    if (at + end - start > out.length) throw new RangeError("header section does not fit the buffer")
+    return at + this.#bytes.copy(out, at, start, end)
+  }
+
+  #value(line: number): string {
+    return this.#bytes.latin1Slice(this.#marks[line * 3 + 1]!, this.#marks[line * 3 + 2]!)
+  }
+}
