@@ -1,7 +1,34 @@
+import { accept } from "./accept.ts"
+import { accessLog } from "./access_log.ts"
+import { bodyLimit } from "./body_limit.ts"
+import { compress } from "./compress.ts"
+import { cors } from "./cors.ts"
+import { deprecated } from "./deprecated.ts"
 import { editHeaders } from "./edit_headers.ts"
+import { requestId } from "./request_id.ts"
+import { requireHeaders } from "./require_headers.ts"
+import { trace } from "./trace.ts"
 
 /**
  * Every policy a route can ask for, in running order: request steps run from top to bottom, response steps
  * from bottom to top. The config type, validation, JSON Schema, reference and `explain` derive from this list.
  */
-export const ORDER = [editHeaders] as const
+export const ORDER = [
+  requestId,
+  trace,
+  accessLog,
+  // Before whatever can refuse: a preflight carries no credentials, and a refusal too needs its CORS headers,
+  // or the page that asked cannot read it.
+  cors,
+  // Above all that reads or changes answers: on the way back it is the last to touch the body and sees the
+  // final headers.
+  compress,
+  // The cheap questions first: by length, by one header; then by reading the body.
+  bodyLimit,
+  accept,
+  requireHeaders,
+  deprecated,
+  // Nearest to the service: its edits are what the service sees, and the policies above see the answer as
+  // edited, so that an edit of Content-Type or Vary is not lost on compress and cors.
+  editHeaders,
+] as const

@@ -1,0 +1,34 @@
+import Type from "typebox"
+import { type MediaType, negotiateType, parseMediaType } from "../lib/accept.ts"
+import { fail } from "./failure.ts"
+import { definePolicy } from "./policy.ts"
+
+export const accept = definePolicy({
+  name: "accept",
+  doc: "Refuses requests whose Accept header fits none of the media types of the route (406).",
+  failsClosed: true,
+  schema: Type.Object(
+    {
+      types: Type.Array(Type.String(), {
+        default: ["application/json"],
+        minItems: 1,
+        description: "Media types the route answers with, the preferred one first.",
+      }),
+    },
+    { additionalProperties: false },
+  ),
+  check(options) {
+    return options.types
+      .filter((type) => parseMediaType(type) === undefined)
+      .map((type) => `types: "${type}" is not a media type; write one like "application/json"`)
+  },
+  compile(options) {
+    const offered = options.types.map(parseMediaType).filter((type): type is MediaType => type !== undefined)
+    const refusal = fail("NOT_ACCEPTABLE", { details: { available: options.types } })
+    return {
+      request(exchange) {
+        return negotiateType(exchange.header("accept"), offered) === undefined ? refusal : undefined
+      },
+    }
+  },
+})
