@@ -19,6 +19,8 @@ export interface PolicyDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly log: Log
+  /** Where access log lines go: one JSON object, without a line end. Never throws, never waits. */
+  readonly accessLog: { append(line: string): void }
 }
 
 /** What config says of the route a policy is compiled for. */

@@ -1,0 +1,229 @@
+/** Numbers of the metrics workers count in shared memory (1 to 31): the first part of a series key. */
+export const SERIES = {
+  requests: 1,
+  requestDuration: 2,
+  upstreamDuration: 3,
+  gatewayDuration: 4,
+  requestBytes: 5,
+  responseBytes: 6,
+  inFlight: 7,
+  errors: 8,
+  retries: 9,
+  attempts: 10,
+  pool: 11,
+  logDropped: 12,
+  websockets: 13,
+} as const
+
+/** Methods told apart in labels, by index; all others are the last. */
+export const METHODS = [
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+  "CONNECT",
+  "TRACE",
+  "other",
+] as const
+
+/** How one attempt at an upstream ended, by index; `server_error`: answered with a 5xx. */
+export const ATTEMPT_OUTCOMES = [
+  "answered",
+  "server_error",
+  "unreachable",
+  "reset",
+  "timeout",
+  "protocol",
+  "overloaded",
+  "client_gone",
+] as const
+export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
+
+/** States of pooled connections, by index. */
+export const POOL_STATES = ["idle", "busy", "waiting"] as const
+export type PoolState = (typeof POOL_STATES)[number]
+
+/** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
+export const SUM = 8191
+
+/** What the id and the small number of a metric's keys stand for. */
+export interface SeriesShape {
+  readonly metric: number
+  readonly about: "nothing" | "route" | "service" | "instance"
+  readonly small: "nothing" | "method_status" | "bucket" | "code" | "outcome" | "pool_state"
+}
+
+export interface Metric {
+  readonly name: string
+  readonly help: string
+  readonly type: "counter" | "gauge" | "histogram"
+  readonly labels: readonly string[]
+  /** Upper bounds in seconds, for histograms. */
+  readonly buckets?: readonly number[]
+  /** Where workers count it; absent: the control plane gives its rows when scraped. */
+  readonly series?: SeriesShape
+}
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** Every metric of the gateway itself. The process metrics of prom-client stand beside them. */
+export const METRICS: readonly Metric[] = [
+  {
+    name: "gatehouse_requests_total",
+    help: "Requests answered, by route template. Status 499: the client left before its answer was complete.",
+    type: "counter",
+    labels: ["route", "method", "status"],
+    series: { metric: SERIES.requests, about: "route", small: "method_status" },
+  },
+  {
+    name: "gatehouse_request_duration_seconds",
+    help: "From the complete request head to the last byte of the answer.",
+    type: "histogram",
+    labels: ["route"],
+    buckets: SECONDS,
+    series: { metric: SERIES.requestDuration, about: "route", small: "bucket" },
+  },
+  {
+    name: "gatehouse_upstream_duration_seconds",
+    help: "From the start of the first upstream attempt to the head of the answer; only requests that asked an upstream.",
+    type: "histogram",
+    labels: ["route"],
+    buckets: SECONDS,
+    series: { metric: SERIES.upstreamDuration, about: "route", small: "bucket" },
+  },
+  {
+    name: "gatehouse_gateway_duration_seconds",
+    help: "Request duration without upstream duration: the gateway's own share and the transfer of bodies.",
+    type: "histogram",
+    labels: ["route"],
+    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
+    series: { metric: SERIES.gatewayDuration, about: "route", small: "bucket" },
+  },
+  {
+    name: "gatehouse_request_bytes_total",
+    help: "Body bytes received from clients.",
+    type: "counter",
+    labels: ["route"],
+    series: { metric: SERIES.requestBytes, about: "route", small: "nothing" },
+  },
+  {
+    name: "gatehouse_response_bytes_total",
+    help: "Body bytes sent to clients.",
+    type: "counter",
+    labels: ["route"],
+    series: { metric: SERIES.responseBytes, about: "route", small: "nothing" },
+  },
+  {
+    name: "gatehouse_requests_in_flight",
+    help: "Requests that have begun and not ended.",
+    type: "gauge",
+    labels: [],
+    series: { metric: SERIES.inFlight, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_errors_total",
+    help: "Requests the gateway itself answered with a failure, by its code.",
+    type: "counter",
+    labels: ["code"],
+    series: { metric: SERIES.errors, about: "nothing", small: "code" },
+  },
+  {
+    name: "gatehouse_retries_total",
+    help: "Upstream attempts beyond a request's first.",
+    type: "counter",
+    labels: ["service"],
+    series: { metric: SERIES.retries, about: "service", small: "nothing" },
+  },
+  {
+    name: "gatehouse_upstream_attempts_total",
+    help: "Attempts at instances of a service, by how they ended.",
+    type: "counter",
+    labels: ["service", "outcome"],
+    series: { metric: SERIES.attempts, about: "service", small: "outcome" },
+  },
+  {
+    name: "gatehouse_pool_connections",
+    help: "Connections to an instance, all workers together; waiting: requests in line for one.",
+    type: "gauge",
+    labels: ["service", "instance", "state"],
+    series: { metric: SERIES.pool, about: "instance", small: "pool_state" },
+  },
+  {
+    name: "gatehouse_access_log_dropped_total",
+    help: "Access log lines dropped because the output did not keep up.",
+    type: "counter",
+    labels: [],
+    series: { metric: SERIES.logDropped, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_websockets_open",
+    help: "WebSocket connections open now.",
+    type: "gauge",
+    labels: [],
+    series: { metric: SERIES.websockets, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_metrics_dropped_total",
+    help: "Counts lost because a worker's metrics table was full.",
+    type: "counter",
+    labels: [],
+  },
+  {
+    name: "gatehouse_breaker_state",
+    help: "Circuit breaker: 0 closed, 1 half-open, 2 open.",
+    type: "gauge",
+    labels: ["service"],
+  },
+  {
+    name: "gatehouse_breaker_transitions_total",
+    help: "Moves of a circuit breaker into a state.",
+    type: "counter",
+    labels: ["service", "to"],
+  },
+  {
+    name: "gatehouse_instance_healthy",
+    help: "1 while active health checks find the instance healthy.",
+    type: "gauge",
+    labels: ["service", "instance"],
+  },
+  {
+    name: "gatehouse_instance_in_flight",
+    help: "Requests an instance is working on, all workers together.",
+    type: "gauge",
+    labels: ["service", "instance"],
+  },
+  {
+    name: "gatehouse_instance_ejected",
+    help: "1 while an instance is ejected for failing real traffic.",
+    type: "gauge",
+    labels: ["service", "instance"],
+  },
+  {
+    name: "gatehouse_config_reloads_total",
+    help: "Reloads of the configuration, by result.",
+    type: "counter",
+    labels: ["result"],
+  },
+  {
+    name: "gatehouse_config_generation",
+    help: "Number of the configuration in force; it grows by one with each.",
+    type: "gauge",
+    labels: [],
+  },
+  {
+    name: "gatehouse_worker_restarts_total",
+    help: "Workers replaced after they were lost.",
+    type: "counter",
+    labels: [],
+  },
+  { name: "gatehouse_workers", help: "Workers answering clients.", type: "gauge", labels: [] },
+  {
+    name: "gatehouse_build_info",
+    help: "Always 1; the labels tell the build.",
+    type: "gauge",
+    labels: ["version"],
+  },
+]

@@ -1,0 +1,82 @@
+import Type from "typebox"
+import { finalStatus } from "../observe/account.ts"
+import { escapeJson } from "../observe/json_text.ts"
+import { redactQuery } from "../observe/redact.ts"
+import { definePolicy } from "./policy.ts"
+
+const MAX_USER_AGENT = 256
+/** Longest path with its query in a line; what is cut ends in "…". */
+const MAX_TARGET = 2048
+
+export const accessLog = definePolicy({
+  name: "access_log",
+  doc: "Writes one JSON line for each request when it is over.",
+  failsClosed: false,
+  schema: Type.Object(
+    {
+      sample: Type.Number({
+        minimum: 0,
+        maximum: 1,
+        default: 1,
+        description:
+          "Share of requests logged. Those with a status of 400 or more, or a client that left early, always are.",
+      }),
+      query: Type.Boolean({
+        default: true,
+        description: "Log the query, with values of secret parameters redacted.",
+      }),
+    },
+    { additionalProperties: false },
+  ),
+  compile(options, deps, route) {
+    const { sample, query } = options
+    const { accessLog, now, random, wallClock } = deps
+    const label = escapeJson(route.label)
+    const stamp = createStamp()
+    return {
+      done(exchange) {
+        const status = finalStatus(exchange)
+        if (sample < 1 && status < 400 && random() >= sample) return
+        const totalMs = now() - exchange.startedAt
+        const agent = exchange.header("user-agent") ?? ""
+        const search = query && exchange.query !== "" ? `?${redactQuery(exchange.query)}` : ""
+        accessLog.append(
+          `{"time":"${stamp(wallClock())}","event":"request","id":"${escapeJson(exchange.id)}"` +
+            `,"trace_id":"${exchange.traceId}","client":"${escapeJson(exchange.client)}"` +
+            `,"method":"${escapeJson(exchange.method)}","host":"${escapeJson(exchange.host)}"` +
+            `,"route":"${label}","path":"${escapeJson(cut(exchange.path + search, MAX_TARGET))}"` +
+            `,"status":${status},"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut}` +
+            `,"duration_ms":${micros(totalMs)},"upstream_ms":${micros(exchange.upstreamMs)}` +
+            `,"gateway_ms":${micros(totalMs - exchange.upstreamMs)}` +
+            `,"instance":"${escapeJson(exchange.instance)}","retries":${exchange.retries}` +
+            `,"error":"${exchange.failure}","protocol":"${exchange.arrival.protocol}"` +
+            `,"user_agent":"${escapeJson(cut(agent, MAX_USER_AGENT))}"}`,
+        )
+      },
+    }
+  },
+})
+
+/** Milliseconds to the microsecond, never negative: two clocks may disagree a little. */
+function micros(ms: number): number {
+  return ms > 0 ? Math.round(ms * 1000) / 1000 : 0
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`
+}
+
+/** Formats wall-clock milliseconds as ISO 8601; the part up to the second is kept while it lasts. */
+function createStamp(): (ms: number) => string {
+  let second = Number.NaN
+  let prefix = ""
+  return (ms) => {
+    const own = Math.floor(ms / 1000)
+    if (own !== second) {
+      second = own
+      prefix = new Date(own * 1000).toISOString().slice(0, 20)
+    }
+    const rest = Math.floor(ms - own * 1000)
+    return `${prefix}${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}Z`
+  }
+}

@@ -1,0 +1,14 @@
+import type { PolicyDeps } from "../../src/policies/policy.ts"
+
+/** What policies compile with, standing still: time 0, wall clock 2025-01-01, random 0.5, logs to nowhere. */
+export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
+  const nowhere = () => undefined
+  return {
+    now: () => 0,
+    wallClock: () => Date.UTC(2025, 0, 1),
+    random: () => 0.5,
+    log: { debug: nowhere, info: nowhere, warn: nowhere, error: nowhere },
+    accessLog: { append: nowhere },
+    ...changes,
+  }
+}
