@@ -57,7 +57,7 @@ export function createExposition(options: ExpositionOptions): Exposition {
     registry.registerMetric(metric as unknown as PromMetric)
   }
   return {
-    text: () => {
+    text: async () => {
       samples = collect(options)
       return registry.metrics()
     },

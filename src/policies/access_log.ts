@@ -46,8 +46,8 @@ export const accessLog = definePolicy({
             `,"method":"${escapeJson(exchange.method)}","host":"${escapeJson(exchange.host)}"` +
             `,"route":"${label}","path":"${escapeJson(cut(exchange.path + search, MAX_TARGET))}"` +
             `,"status":${status},"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut}` +
-            `,"duration_ms":${micros(totalMs)},"upstream_ms":${micros(exchange.upstreamMs)}` +
-            `,"gateway_ms":${micros(totalMs - exchange.upstreamMs)}` +
+            `,"duration_ms":${decimal(totalMs)},"upstream_ms":${decimal(exchange.upstreamMs)}` +
+            `,"gateway_ms":${decimal(totalMs - exchange.upstreamMs)}` +
             `,"instance":"${escapeJson(exchange.instance)}","retries":${exchange.retries}` +
             `,"error":"${exchange.failure}","protocol":"${exchange.arrival.protocol}"` +
             `,"user_agent":"${escapeJson(cut(agent, MAX_USER_AGENT))}"}`,
@@ -57,9 +57,14 @@ export const accessLog = definePolicy({
   },
 })
 
-/** Milliseconds to the microsecond, never negative: two clocks may disagree a little. */
-function micros(ms: number): number {
-  return ms > 0 ? Math.round(ms * 1000) / 1000 : 0
+/** Milliseconds to the microsecond, by integers: printing a fraction costs the engine three times as much. */
+function decimal(ms: number): string {
+  // Never negative: two clocks may disagree a little.
+  const us = ms > 0 ? Math.round(ms * 1000) : 0
+  const whole = Math.floor(us / 1000)
+  const rest = us - whole * 1000
+  if (rest === 0) return `${whole}`
+  return `${whole}.${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}`
 }
 
 function cut(text: string, length: number): string {
