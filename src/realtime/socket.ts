@@ -1,0 +1,69 @@
+import type { ServerWebSocket, WebSocketHandler } from "bun"
+import type { Log } from "../observe/log.ts"
+
+/** A client's end of a WebSocket, with whoever answers it as its data. */
+export type ClientSocket = ServerWebSocket<SocketHandler>
+
+/** Whoever answers one client's WebSocket: a relay to a service, or the gateway itself. One object a connection. */
+export interface SocketHandler {
+  /** The handshake is complete; called once, before anything else. */
+  open(client: ClientSocket): void
+  /** One whole message: text as a string (valid UTF-8 on the wire), binary as bytes. Fragments are joined. */
+  message(client: ClientSocket, data: string | Buffer<ArrayBuffer>): void
+  /** Some of what `send` had to queue has left; `getBufferedAmount` tells what is still there. */
+  drain(client: ClientSocket): void
+  /** A ping that the runtime has answered already. */
+  ping(client: ClientSocket, payload: Buffer): void
+  pong(client: ClientSocket, payload: Buffer): void
+  /**
+   * The connection is over; called once, last. 1005: a close frame without code. 1006: no close frame came,
+   * or the client broke the protocol or a limit; then `reason` is the runtime's own text.
+   */
+  close(client: ClientSocket, code: number, reason: string): void
+}
+
+export interface SocketOptions {
+  /** Largest message a client may send, bytes; a larger one closes the connection with 1009. Default 16 MB. */
+  readonly maxPayloadBytes?: number
+  /**
+   * Bytes queued for one client beyond which a further `send` is refused (it returns 0). A message that
+   * meets a shorter queue is always taken whole. Default 16 MB.
+   */
+  readonly maxQueuedBytes?: number
+  /**
+   * Seconds without a frame from the client until it counts as gone, 8 to 960. It is pinged shortly before,
+   * so only a dead or stuck one is. Default 120.
+   */
+  readonly idleTimeoutS?: number
+  readonly log: Log
+}
+
+const DEFAULT_PAYLOAD_BYTES = 16 * 1024 * 1024
+const DEFAULT_QUEUED_BYTES = 16 * 1024 * 1024
+const DEFAULT_IDLE_S = 120
+const INTERNAL_ERROR = 1011
+
+/** What the Serve door gives to `Bun.serve({ websocket })`: each event goes to the socket's own handler. */
+export function websocketHandlers(options: SocketOptions): WebSocketHandler<SocketHandler> {
+  const { log } = options
+  return {
+    maxPayloadLength: options.maxPayloadBytes ?? DEFAULT_PAYLOAD_BYTES,
+    backpressureLimit: options.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES,
+    // Handlers see the refused send and say why with a close code; the runtime would only drop the line.
+    closeOnBackpressureLimit: false,
+    idleTimeout: options.idleTimeoutS ?? DEFAULT_IDLE_S,
+    sendPings: true,
+    // Compressed on both sides of a relay, each message would be inflated and deflated again on its way.
+    perMessageDeflate: false,
+    open: (client) => client.data.open(client),
+    message: (client, data) => client.data.message(client, data),
+    drain: (client) => client.data.drain(client),
+    ping: (client, payload) => client.data.ping(client, payload),
+    pong: (client, payload) => client.data.pong(client, payload),
+    close: (client, code, reason) => client.data.close(client, code, reason),
+    error: (error, client) => {
+      log.error("websocket_handler_failed", { error: error.message, stack: error.stack })
+      client.close(INTERNAL_ERROR, "internal error")
+    },
+  }
+}

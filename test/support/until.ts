@@ -1,0 +1,8 @@
+/** Waits until `condition` holds, looking every 2 ms; throws after `timeoutMs`. `what` names it in the error. */
+export async function until(condition: () => boolean, what: string, timeoutMs = 5000): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
+    await Bun.sleep(2)
+  }
+}
