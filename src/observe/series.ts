@@ -4,7 +4,8 @@ export const DEFAULT_CAPACITY = 65_536
 /** Ids of routes, services and instances that fit a key. */
 export const MAX_IDS = 16_384
 
-const HEADER_BYTES = 8
+/** Behind the values and before the keys stands one more number: what was dropped. */
+const DROPPED_BYTES = 8
 
 /**
  * One series as a 32-bit key: the metric (1 to 31), what it is about (a route, service or instance id, below
@@ -25,7 +26,7 @@ export const keySmall = (key: number): number => key & 8191
 export function createSeriesBuffer(capacity = DEFAULT_CAPACITY): SharedArrayBuffer {
   if (capacity < 16 || (capacity & (capacity - 1)) !== 0)
     throw new RangeError(`creating a metrics table: capacity ${capacity} is not a power of two of 16 or more`)
-  return new SharedArrayBuffer(HEADER_BYTES + capacity * 12)
+  return new SharedArrayBuffer(DROPPED_BYTES + capacity * 12)
 }
 
 /**
@@ -49,9 +50,9 @@ export class Series {
 
   /** `buffer`: made by `createSeriesBuffer`, new or left by an earlier writer. */
   constructor(buffer: SharedArrayBuffer) {
-    const capacity = (buffer.byteLength - HEADER_BYTES) / 12
+    const capacity = (buffer.byteLength - DROPPED_BYTES) / 12
     this.#values = new Float64Array(buffer, 0, capacity + 1)
-    this.#keys = new Int32Array(buffer, HEADER_BYTES + capacity * 8, capacity)
+    this.#keys = new Int32Array(buffer, DROPPED_BYTES + capacity * 8, capacity)
     this.#shift = Math.clz32(capacity) + 1
     this.#mask = capacity - 1
     this.#overflow = capacity
@@ -111,15 +112,15 @@ export class Series {
 
 /** Additions and settings lost because the table was full. For any thread. */
 export function readDropped(buffer: SharedArrayBuffer): number {
-  const capacity = (buffer.byteLength - HEADER_BYTES) / 12
+  const capacity = (buffer.byteLength - DROPPED_BYTES) / 12
   return new Float64Array(buffer, capacity * 8, 1)[0]!
 }
 
 /** Adds every series of a table to `into`, by key. For any thread. */
 export function readSeries(buffer: SharedArrayBuffer, into: Map<number, number>): void {
-  const capacity = (buffer.byteLength - HEADER_BYTES) / 12
+  const capacity = (buffer.byteLength - DROPPED_BYTES) / 12
   const values = new Float64Array(buffer, 0, capacity)
-  const keys = new Int32Array(buffer, HEADER_BYTES + capacity * 8, capacity)
+  const keys = new Int32Array(buffer, DROPPED_BYTES + capacity * 8, capacity)
   for (let at = 0; at < capacity; at++) {
     const key = keys[at]!
     if (key !== 0) into.set(key, (into.get(key) ?? 0) + values[at]!)
