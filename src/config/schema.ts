@@ -14,8 +14,8 @@ const policyOptions = Object.fromEntries(
   ORDER.map((policy) => [policy.name, Type.Optional(policy.schema)]),
 ) as PolicyOptions
 
-const PolicyName = Type.Union(
-  ORDER.map((policy) => Type.Literal(policy.name)),
+const PolicyName = Type.Enum(
+  ORDER.map((policy) => policy.name),
   { description: "Name of a policy." },
 )
 
@@ -127,7 +127,7 @@ const PathPattern = Type.String({
 
 export const RouteSchema = object({
   path: PathPattern,
-  methods: Type.Array(Type.Union(METHODS.map((method) => Type.Literal(method))), {
+  methods: Type.Array(Type.Enum([...METHODS]), {
     default: [],
     uniqueItems: true,
     description: "Methods served; empty: all. GET brings HEAD along.",

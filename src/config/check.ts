@@ -1,0 +1,12 @@
+import { checkRoutes } from "./check_routes.ts"
+import { checkServer } from "./check_server.ts"
+import { checkServices } from "./check_services.ts"
+import type { Decoded } from "./decode.ts"
+import type { Report } from "./report.ts"
+
+/** What the schema cannot say: references, contradictions, files. Reads the TLS files that are named. */
+export function checkConfig(decoded: Decoded, report: Report): void {
+  checkServer(decoded, report)
+  checkServices(decoded, report)
+  checkRoutes(decoded, report)
+}

@@ -1,0 +1,246 @@
+import type { ServiceConfig } from "../upstream/service.ts"
+import { checkAnswer, checkServiceName } from "./check_target.ts"
+import type { Decoded } from "./decode.ts"
+import { readCertificate, unreadable } from "./pem.ts"
+import type { Path } from "./problem.ts"
+import type { Report } from "./report.ts"
+
+/** More than one gateway can pass on: a breaker that waits for it never opens. */
+const MAX_RATE = 100_000
+
+export function checkServices(decoded: Decoded, report: Report): void {
+  const { config } = decoded
+  const used = new Set<string>()
+  for (const route of config.routes) if (route.service !== undefined) used.add(route.service)
+  for (const [name, service] of Object.entries(config.services)) {
+    const at: Path = ["services", name]
+    checkInstances(service, at, report)
+    checkTimeouts(decoded, service, at, report)
+    checkHealth(service, at, report)
+    checkBreaker(service, at, report)
+    checkRetry(decoded, service, at, report)
+    checkTls(service, at, report)
+    const { fallback } = service
+    if (fallback !== undefined) {
+      if ("service" in fallback) {
+        used.add(fallback.service)
+        checkFallback(decoded, name, fallback.service, [...at, "fallback", "service"], report)
+      } else checkAnswer(fallback, [...at, "fallback"], report)
+    }
+    if (service.balance !== "hash" && decoded.isWritten([...at, "hash_by"])) {
+      report.warning([...at, "hash_by"], "has no effect without balance: hash")
+    }
+  }
+  if (decoded.brokenRoutes) return
+  for (const name of Object.keys(config.services)) {
+    if (!used.has(name)) report.warning(["services", name], "no route uses this service")
+  }
+}
+
+/** `http://host:port`, `https://host:port` or `unix:/path`, in one spelling; a string in `wrong` tells what is not. */
+export function parseInstance(
+  text: string,
+): { readonly kind: "http" | "https" | "unix"; readonly id: string } | { readonly wrong: string } {
+  if (text.startsWith("unix:")) {
+    const path = text.slice(5)
+    if (!path.startsWith("/"))
+      return { wrong: "a Unix socket is unix: and an absolute path, such as unix:/run/app.sock" }
+    // The kernel's bound for a socket's path, with its closing NUL.
+    if (Buffer.byteLength(path) > 107) return { wrong: "the path of a Unix socket has at most 107 bytes" }
+    return { kind: "unix", id: text }
+  }
+  const url = URL.parse(text)
+  if (url === null || !/^https?:\/\/[^/?#]+/i.test(text)) {
+    return { wrong: "not an instance; write http://host:port, https://host:port or unix:/path" }
+  }
+  if (url.username !== "" || url.password !== "") {
+    return { wrong: "an instance has no user and password; set an Authorization header with edit_headers" }
+  }
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
+    return { wrong: "an instance is scheme, host and port only; paths are set by strip_prefix and rewrite" }
+  }
+  if (url.port === "0") return { wrong: "port 0 cannot be connected to" }
+  return { kind: url.protocol === "http:" ? "http" : "https", id: url.origin }
+}
+
+function checkInstances(service: ServiceConfig, at: Path, report: Report): void {
+  const seen = new Map<string, number>()
+  const kinds = new Set<string>()
+  for (const [i, instance] of service.instances.entries()) {
+    const text = typeof instance === "string" ? instance : instance.url
+    const place: Path =
+      typeof instance === "string" ? [...at, "instances", i] : [...at, "instances", i, "url"]
+    const parsed = parseInstance(text)
+    if ("wrong" in parsed) {
+      report.problem(place, parsed.wrong, text)
+      continue
+    }
+    const earlier = seen.get(parsed.id)
+    if (earlier !== undefined) {
+      report.problem(place, `the same instance as instances[${earlier}]; use weight for a larger share`, text)
+    }
+    seen.set(parsed.id, i)
+    kinds.add(parsed.kind)
+  }
+  if (kinds.has("unix") && kinds.size > 1) {
+    report.problem([...at, "instances"], "Unix sockets and network addresses cannot be mixed in one service")
+  }
+  if (service.tls !== undefined && kinds.size > 0 && !kinds.has("https")) {
+    report.problem([...at, "tls"], "no instance uses https; write https:// or leave tls out")
+  }
+}
+
+function checkTimeouts(decoded: Decoded, service: ServiceConfig, at: Path, report: Report): void {
+  if (service.timeout === 0) report.problem([...at, "timeout"], "a timeout of 0 would fail every request")
+  for (const key of ["connect_timeout", "wait_timeout"] as const) {
+    const limit = service.pool[key]
+    if (limit === 0 && key === "connect_timeout") {
+      report.problem([...at, "pool", key], "a timeout of 0 would fail every request")
+    } else if (limit > service.timeout && decoded.isWritten([...at, "pool", key])) {
+      report.warning(
+        [...at, "pool", key],
+        `is longer than the timeout of ${seconds(service.timeout)}, which ends first`,
+      )
+    }
+  }
+  const { ejection } = service
+  if (ejection.max_time < ejection.base_time) {
+    report.problem(
+      [...at, "ejection", "max_time"],
+      `is shorter than base_time (${seconds(ejection.base_time)})`,
+      seconds(ejection.max_time),
+    )
+  }
+}
+
+function checkHealth(service: ServiceConfig, at: Path, report: Report): void {
+  const { health } = service
+  if (health === undefined) return
+  if (health.interval < 100)
+    report.problem([...at, "health", "interval"], "must be at least 100ms", seconds(health.interval))
+  if (health.timeout === 0)
+    report.problem([...at, "health", "timeout"], "a timeout of 0 would fail every check")
+  if (health.timeout >= health.interval) {
+    report.problem(
+      [...at, "health", "timeout"],
+      `must be shorter than the interval of ${seconds(health.interval)}, or checks pile up`,
+      seconds(health.timeout),
+    )
+  }
+}
+
+function checkBreaker(service: ServiceConfig, at: Path, report: Report): void {
+  const { breaker } = service
+  if (breaker === undefined) return
+  const place = (key: string): Path => [...at, "breaker", key]
+  if (breaker.recovery_timeout === 0)
+    report.problem(place("recovery_timeout"), "with 0 the circuit would never stay open")
+  if (breaker.half_open_timeout === 0)
+    report.problem(place("half_open_timeout"), "with 0 no trial could succeed")
+  if (breaker.failure_window === 0) {
+    report.problem(place("failure_window"), "with 0 no failure would ever be counted")
+    return
+  }
+  if (breaker.failure_window < 1000) {
+    report.problem(
+      place("failure_window"),
+      "must be at least 1s to count anything",
+      seconds(breaker.failure_window),
+    )
+    return
+  }
+  for (const key of ["failure_threshold", "min_throughput"] as const) {
+    const rate = breaker[key] / (breaker.failure_window / 1000)
+    if (rate > MAX_RATE) {
+      report.problem(
+        place(key),
+        `needs ${Math.round(rate)} requests a second within failure_window: the circuit would never open`,
+        breaker[key],
+      )
+    }
+  }
+  if (breaker.half_open_timeout < service.timeout) {
+    report.warning(
+      place("half_open_timeout"),
+      `is shorter than the service's timeout of ${seconds(service.timeout)}: a slow but good trial counts as failed`,
+    )
+  }
+}
+
+function checkRetry(decoded: Decoded, service: ServiceConfig, at: Path, report: Report): void {
+  const { retry, timeout } = service
+  const place = (key: string): Path => [...at, "retry", key]
+  if (retry.attempts === 1) return
+  if (retry.max_backoff < retry.backoff) {
+    report.problem(
+      place("max_backoff"),
+      `is shorter than backoff (${seconds(retry.backoff)})`,
+      seconds(retry.max_backoff),
+    )
+  }
+  // The defaults give way to a very short timeout; what somebody wrote does not.
+  if (retry.backoff >= timeout && timeout > 0 && decoded.isWritten(place("backoff"))) {
+    report.problem(
+      place("backoff"),
+      `leaves no time for a retry within the timeout of ${seconds(timeout)}`,
+      seconds(retry.backoff),
+    )
+  }
+  const perTry = retry.per_try_timeout
+  if (perTry === 0) report.problem(place("per_try_timeout"), "a timeout of 0 would fail every attempt")
+  if (perTry !== undefined && perTry > timeout) {
+    report.problem(
+      place("per_try_timeout"),
+      `is longer than the timeout of ${seconds(timeout)}`,
+      seconds(perTry),
+    )
+  }
+  if (perTry === undefined && retry.on.includes("timeout")) {
+    report.warning(
+      place("on"),
+      "timeout is never retried without per_try_timeout: the first attempt may use all the time",
+    )
+  }
+}
+
+function checkTls(service: ServiceConfig, at: Path, report: Report): void {
+  if (service.tls === undefined) return
+  if (!service.tls.verify) {
+    report.warning(
+      [...at, "tls", "verify"],
+      "the service's certificate is not verified: anybody in between can read and change everything",
+    )
+  }
+  const { ca } = service.tls
+  if (ca === undefined) return
+  try {
+    readCertificate(ca)
+  } catch (error) {
+    report.problem([...at, "tls", "ca"], unreadable(error, "a PEM certificate"), ca)
+  }
+}
+
+function checkFallback(decoded: Decoded, name: string, target: string, at: Path, report: Report): void {
+  if (target === name) {
+    report.problem(at, "a service cannot be its own fallback")
+    return
+  }
+  checkServiceName(decoded, target, at, report)
+  const chain = [name]
+  let next: string | undefined = target
+  while (next !== undefined && !chain.includes(next)) {
+    chain.push(next)
+    const { services } = decoded.config
+    const fallback: ServiceConfig["fallback"] = Object.hasOwn(services, next)
+      ? services[next]!.fallback
+      : undefined
+    next = fallback && "service" in fallback ? fallback.service : undefined
+  }
+  if (next === name) report.problem(at, `fallbacks go in a circle: ${[...chain, name].join(" → ")}`)
+}
+
+/** Milliseconds as config writes them. */
+export function seconds(ms: number): string {
+  if (ms !== 0 && ms < 1000) return `${ms}ms`
+  return ms % 60_000 === 0 && ms !== 0 ? `${ms / 60_000}m` : `${ms / 1000}s`
+}

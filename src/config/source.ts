@@ -1,0 +1,94 @@
+import { parse as parseToml, TomlError } from "smol-toml"
+import type { Path } from "./problem.ts"
+import {
+  isForbiddenKey,
+  MAX_BYTES,
+  MAX_DEPTH,
+  MAX_VALUES,
+  type Problems,
+  type Source,
+  type Tree,
+} from "./tree.ts"
+import { readYaml } from "./yaml.ts"
+
+export type Format = "yaml" | "json" | "toml"
+
+/** The format a file name tells, or what the text looks like when it tells none. */
+export function formatOf(name: string, text: string): Format {
+  const extension = /\.(ya?ml|json|toml)$/i.exec(name)?.[1]?.toLowerCase()
+  if (extension === "json" || extension === "toml") return extension
+  if (extension !== undefined) return "yaml"
+  if (text.trimStart().startsWith("{")) return "json"
+  return /^\s*(\[[\w."-]+\]|[\w-]+\s*=)/m.test(text) && !/^[\w-]+:/m.test(text) ? "toml" : "yaml"
+}
+
+/** Reads the text into values. `undefined`: `problems` tells why. An empty file is an empty mapping. */
+export function readSource(text: string, format: Format, problems: Problems): Source | undefined {
+  if (Buffer.byteLength(text) > MAX_BYTES) {
+    problems.add([], `larger than ${MAX_BYTES / 1024 / 1024} MB`)
+    return undefined
+  }
+  const plain = text.startsWith("\uFEFF") ? text.slice(1) : text
+  const source =
+    format === "toml"
+      ? readToml(plain, problems)
+      : format === "json"
+        ? readJson(plain, problems)
+        : readYaml(plain, problems)
+  if (source === undefined) return undefined
+  problems.places = source.places
+  if (source.tree === null) return { ...source, tree: {} }
+  if (typeof source.tree !== "object" || Array.isArray(source.tree)) {
+    problems.add([], "the file must hold a mapping with keys such as server, services and routes")
+    return undefined
+  }
+  return source
+}
+
+/** JSON is YAML as well: it is checked as JSON, then read as YAML, which knows lines and duplicate keys. */
+function readJson(text: string, problems: Problems): Source | undefined {
+  if (text.trim() === "") return { tree: null, places: new Map() }
+  try {
+    JSON.parse(text)
+  } catch {
+    // The runtime's message quotes the text and has no line; YAML's parser often knows where it breaks.
+    readYaml(text, problems)
+    if (problems.none) problems.add([], "not valid JSON (YAML goes in a file that ends in .yaml)")
+    return undefined
+  }
+  return readYaml(text, problems)
+}
+
+function readToml(text: string, problems: Problems): Source | undefined {
+  let table: unknown
+  try {
+    table = parseToml(text)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    // The first line is the message; the rest quotes the file, which may hold a secret.
+    const message = error.message.split("\n")[0]!.replace(/^Invalid TOML document: /, "")
+    problems.addAt({ line: error.line, column: error.column }, [], `not valid TOML: ${message}`)
+    return undefined
+  }
+  const counter = { values: 0 }
+  const tree = plainTree(table, [], problems, counter)
+  return problems.none ? { tree, places: new Map() } : undefined
+}
+
+/** Copies what the TOML parser made into plain values, within the same bounds as YAML. */
+function plainTree(value: unknown, path: Path, problems: Problems, counter: { values: number }): Tree {
+  if (++counter.values > MAX_VALUES || path.length > MAX_DEPTH) {
+    if (problems.none) problems.add([], `more than ${MAX_VALUES} values or ${MAX_DEPTH} levels of nesting`)
+    return null
+  }
+  if (typeof value === "string" || typeof value === "boolean" || typeof value === "number") return value
+  if (typeof value === "bigint") return Number(value)
+  if (value instanceof Date) return value.toISOString()
+  if (Array.isArray(value)) return value.map((each, i) => plainTree(each, [...path, i], problems, counter))
+  const result: { [key: string]: Tree } = {}
+  for (const [key, each] of Object.entries(value as Record<string, unknown>)) {
+    if (isForbiddenKey(key)) problems.add([...path, key], "this key is not allowed")
+    else result[key] = plainTree(each, [...path, key], problems, counter)
+  }
+  return result
+}
