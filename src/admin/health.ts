@@ -1,0 +1,93 @@
+import { Elysia } from "elysia"
+import type { BreakerState } from "../upstream/breaker.ts"
+
+/** How a service is, as far as this gateway knows. */
+export interface ServiceHealth {
+  readonly name: string
+  /** degraded: some instances are out, or the circuit is not closed; down: nothing would be asked. */
+  readonly status: "healthy" | "degraded" | "down"
+  /** `undefined`: the service has no breaker. */
+  readonly breaker: BreakerState | undefined
+  readonly instances: readonly { readonly healthy: boolean; readonly ejected: boolean }[]
+}
+
+export interface HealthDeps {
+  readonly version: string
+  /** Whether new requests should come here: a configuration is in force and no shutdown has begun. */
+  readonly ready: () => boolean
+  readonly services: () => readonly ServiceHealth[]
+  /** Wall clock, milliseconds since the epoch. */
+  readonly wallClock: () => number
+}
+
+const NO_STORE = { "cache-control": "no-store" }
+const answer = (status: number, body: object): Response => Response.json(body, { status, headers: NO_STORE })
+
+const detail = (summary: string, description: string, statuses: Record<number, string>) => ({
+  detail: {
+    tags: ["gateway"],
+    summary,
+    description,
+    security: [],
+    responses: Object.fromEntries(
+      Object.entries(statuses).map(([status, text]) => [
+        status,
+        { description: text, content: { "application/json": { schema: { type: "object" as const } } } },
+      ]),
+    ),
+  },
+})
+
+/** The health endpoints, public and unauthenticated: they tell states, never addresses. */
+export function createHealth(deps: HealthDeps) {
+  const timestamp = () => new Date(deps.wallClock()).toISOString()
+  return new Elysia({ name: "health" })
+    .get(
+      "/health",
+      () => answer(200, { status: "healthy", version: deps.version, timestamp: timestamp() }),
+      detail("Health for load balancers", "The gateway answers.", { 200: "It does." }),
+    )
+    .get(
+      "/health/live",
+      () => answer(200, { status: "live" }),
+      detail("Liveness", "Restart the process when this does not answer.", { 200: "It is alive." }),
+    )
+    .get(
+      "/health/ready",
+      () => (deps.ready() ? answer(200, { status: "ready" }) : answer(503, { status: "draining" })),
+      detail("Readiness", "Whether new requests should come to this instance.", {
+        200: "They should.",
+        503: "It is starting or shutting down.",
+      }),
+    )
+    .get(
+      "/health/dependencies",
+      () => {
+        const services = deps.services()
+        const status = worst(services)
+        return answer(status === "down" ? 503 : 200, {
+          status,
+          timestamp: timestamp(),
+          services: Object.fromEntries(services.map((service) => [service.name, publicHealth(service)])),
+        })
+      },
+      detail("Health of the services behind", "Each service with its circuit and its instances.", {
+        200: "Every service can answer, some perhaps degraded.",
+        503: "At least one service is down.",
+      }),
+    )
+}
+
+/** Instances are told apart by position: their addresses are nobody's business here. */
+function publicHealth(service: ServiceHealth): object {
+  return {
+    status: service.status,
+    ...(service.breaker !== undefined && { breaker: service.breaker }),
+    instances: service.instances.map(({ healthy, ejected }, index) => ({ index, healthy, ejected })),
+  }
+}
+
+function worst(services: readonly ServiceHealth[]): ServiceHealth["status"] {
+  if (services.some((service) => service.status === "down")) return "down"
+  return services.some((service) => service.status === "degraded") ? "degraded" : "healthy"
+}

@@ -1,0 +1,27 @@
+export interface AdminPort {
+  readonly port: number
+  /** Stops listening; answers under way finish. */
+  close(): Promise<void>
+}
+
+const MAX_BODY_BYTES = 64 * 1024
+const IDLE_TIMEOUT_S = 30
+
+/** Opens the operators' port. Throws when it is taken. */
+export function openAdmin(
+  fetch: (request: Request) => Promise<Response>,
+  hostname: string,
+  port: number,
+): AdminPort {
+  const server = Bun.serve({
+    hostname,
+    port,
+    // A new process can start while this one drains.
+    reusePort: true,
+    development: false,
+    maxRequestBodySize: MAX_BODY_BYTES,
+    idleTimeout: IDLE_TIMEOUT_S,
+    fetch,
+  })
+  return { port: server.port!, close: () => server.stop() }
+}

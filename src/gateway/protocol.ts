@@ -1,0 +1,62 @@
+import type { Config } from "../config/schema.ts"
+import type { LabelKind } from "../observe/labels.ts"
+import type { UpstreamMemory } from "../upstream/memory.ts"
+import type { Slots } from "../upstream/slots.ts"
+
+/** One configuration in force, as plain data that can be posted to a worker. */
+export interface Generation {
+  /** 1 for the first, one more for each that is applied. */
+  readonly number: number
+  readonly config: Config
+  readonly slots: Slots
+  /** Metric ids of the names config gives. */
+  readonly labels: Readonly<Record<LabelKind, Readonly<Record<string, number>>>>
+}
+
+/** Certificate chain and private key, PEM texts. */
+export interface PemPair {
+  readonly cert: string
+  readonly key: string
+}
+
+/** The first message of a worker. */
+export interface WorkerInit {
+  readonly kind: "init"
+  /** From 0. */
+  readonly worker: number
+  readonly hostname: string
+  /** 0: any free port; `ready` tells which. */
+  readonly port: number
+  readonly tls: PemPair | undefined
+  readonly memory: UpstreamMemory
+  /** The worker's metrics table; it outlives the worker. */
+  readonly series: SharedArrayBuffer
+  readonly generation: Generation
+}
+
+/** What the control plane tells a worker. Handled one after another, in order. */
+export type ToWorker =
+  | WorkerInit
+  | { readonly kind: "apply"; readonly generation: Generation }
+  | { readonly kind: "tls"; readonly pair: PemPair }
+  /** Not ready any more: answers carry `Connection: close`, the port stays open. */
+  | { readonly kind: "drain" }
+  /** Close the port, finish what is in flight, then say `closed`. */
+  | { readonly kind: "close" }
+  | { readonly kind: "ping" }
+
+/** What a worker tells the control plane. */
+export type FromWorker =
+  | { readonly kind: "ready"; readonly port: number; readonly generation: number }
+  /** `error` is "" when the configuration is in force, else why the old one stays. */
+  | { readonly kind: "applied"; readonly generation: number; readonly error: string }
+  /** It could not start; the reason is for the operator. */
+  | { readonly kind: "failed"; readonly reason: string }
+  | { readonly kind: "closed" }
+  | { readonly kind: "pong" }
+  /** Lines of the access log, each with its line feed. */
+  | { readonly kind: "access"; readonly lines: string }
+  /** One line of the gateway's own log, without its line feed. */
+  | { readonly kind: "log"; readonly line: string }
+  /** A new certificate could not be taken; the old one stays. */
+  | { readonly kind: "tls_rejected"; readonly error: string }

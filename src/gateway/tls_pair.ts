@@ -1,0 +1,39 @@
+import { createPrivateKey, X509Certificate } from "node:crypto"
+import { readFile } from "node:fs/promises"
+import type { TlsConfig } from "../config/schema.ts"
+import type { PemPair } from "./protocol.ts"
+
+/**
+ * Reads certificate and key and makes sure they belong together, so that a pair that cannot work never
+ * reaches a listener. Throws `Error` with a message for the operator.
+ */
+export async function readTlsPair(config: TlsConfig): Promise<PemPair> {
+  const cert = await readPem(config.cert, "server.tls.cert")
+  const key = await readPem(config.key, "server.tls.key")
+  const certificate = parse(() => new X509Certificate(cert), config.cert, "a PEM certificate")
+  const privateKey = parse(() => createPrivateKey(key), config.key, "an unencrypted PEM private key")
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new Error(
+      `reading TLS files: the key in ${config.key} does not belong to the certificate in ${config.cert}`,
+    )
+  }
+  return { cert, key }
+}
+
+async function readPem(path: string, setting: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8")
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new Error(`reading TLS files: ${setting} ${path} cannot be read (${code})`)
+  }
+}
+
+function parse<T>(read: () => T, path: string, what: string): T {
+  try {
+    return read()
+  } catch {
+    // The parser's message is about its internals, and the file may hold a key: neither is shown.
+    throw new Error(`reading TLS files: ${path} does not hold ${what}`)
+  }
+}

@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test"
+import { BaseResolver, createConfig, lintDocument, Source } from "@redocly/openapi-core"
+import { createHealth } from "../../src/admin/health.ts"
+import { openApiText } from "../../src/admin/openapi.ts"
+import type { Config } from "../../src/config/schema.ts"
+import { FAILURES } from "../../src/policies/failure.ts"
+import { exampleConfig } from "../support/config.ts"
+
+const health = () =>
+  createHealth({ version: "1.2.3", ready: () => true, services: () => [], wallClock: () => 0 })
+
+// biome-ignore lint/suspicious/noExplicitAny: the document is read like any reader of JSON would
+type Json = any
+
+async function documentOf(config: Config): Promise<Json> {
+  return JSON.parse(await openApiText(config, "1.2.3", health()))
+}
+
+const ROUTES = [
+  {
+    path: "/users/:id",
+    methods: ["GET", "PUT"],
+    service: "users",
+    summary: "One user",
+    description: "Reads or replaces a user.",
+    examples: { request: { name: "Ada" }, response: { id: "7", name: "Ada" } },
+  },
+  { path: "/users/{user}/posts/*", service: "users" },
+  { path: "/users/:name", methods: ["DELETE"], service: "users" },
+  { path: "/users/*", methods: ["GET"], service: "users", hosts: ["api.example.com"] },
+  { path: "/v1.0/ping", methods: ["GET"], respond: { status: 204 } },
+  { path: "/*", service: "users" },
+]
+
+const config = () =>
+  exampleConfig({ services: { users: { instances: ["http://127.0.0.1:9"] } }, routes: ROUTES })
+
+test("[C-12.1] an OpenAPI linter finds no error in the document", async () => {
+  const text = await openApiText(config(), "1.2.3", health())
+  const problems = await lintDocument({
+    document: { source: new Source("/openapi.json", text), parsed: JSON.parse(text) },
+    config: await createConfig({ extends: ["spec"] }),
+    externalRefResolver: new BaseResolver(),
+  })
+  expect(problems.map((each) => `${each.ruleId} ${each.message} ${each.location[0]?.pointer}`)).toEqual([])
+})
+
+test("[C-12.1] configured routes appear with summary, description, path parameters and examples", async () => {
+  const { paths } = await documentOf(config())
+  const put = paths["/users/{id}"].put
+  expect(put.summary).toBe("One user")
+  expect(put.description).toStartWith("Reads or replaces a user.")
+  expect(put.tags).toEqual(["users"])
+  expect(put.parameters.map((each: Json) => [each.name, each.in, each.required])).toEqual([
+    ["id", "path", true],
+  ])
+  expect(put.requestBody.content["application/json"].example).toEqual({ name: "Ada" })
+  expect(put.responses["200"].content["application/json"].example).toEqual({ id: "7", name: "Ada" })
+})
+
+test("paths that differ in parameter names only are one path; a second route of a method is told in words", async () => {
+  const { paths } = await documentOf(config())
+  expect(paths["/users/{name}"]).toBeUndefined()
+  expect(paths["/users/{rest}"]).toBeUndefined()
+  expect(Object.keys(paths["/users/{id}"]).sort()).toEqual(["delete", "get", "put"])
+  expect(paths["/users/{id}"].get.description).toContain("api.example.com")
+})
+
+test("a wildcard is a parameter that may hold slashes, and a dot in a path hides nothing", async () => {
+  const { paths } = await documentOf(config())
+  const parameters = paths["/users/{user}/posts/{rest}"].post.parameters
+  expect(parameters.map((each: Json) => each.name)).toEqual(["user", "rest"])
+  expect(parameters[1].description).toContain("slashes")
+  expect(paths["/v1.0/ping"].get.responses["204"]).toBeDefined()
+  expect(paths["/{rest}"].get).toBeDefined()
+})
+
+test("[T-2.3] [C-12.3] every failure code is documented with its status and an example", async () => {
+  const { components, paths } = await documentOf(config())
+  for (const [code, row] of Object.entries(FAILURES)) {
+    const response = components.responses[`Status${row.status}`]
+    expect(response.description).toContain(`\`${code}\``)
+    expect(response.content["application/json"].examples[code]).toEqual({
+      $ref: `#/components/examples/${code}`,
+    })
+    expect(components.examples[code].value.error.code).toBe(code)
+  }
+  expect(paths["/users/{id}"].get.responses["503"]).toEqual({ $ref: "#/components/responses/Status503" })
+})
+
+test("the built-in endpoints are documented, the pages that show them are not", async () => {
+  const { paths } = await documentOf(config())
+  expect(
+    Object.keys(paths)
+      .filter((path) => path.startsWith("/health"))
+      .sort(),
+  ).toEqual(["/health", "/health/dependencies", "/health/live", "/health/ready"])
+  expect(Object.keys(paths).filter((path) => path.startsWith("/ui") || path.startsWith("/docs"))).toEqual([])
+})

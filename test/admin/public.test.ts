@@ -1,0 +1,131 @@
+import { expect, test } from "bun:test"
+import type { ServiceHealth } from "../../src/admin/health.ts"
+import { type BuiltinDeps, createBuiltins } from "../../src/admin/public.ts"
+import { exampleConfig } from "../support/config.ts"
+import { makeExchange } from "../support/exchange.ts"
+
+const NOON = Date.UTC(2026, 0, 2, 12)
+
+function builtins(deps: Partial<BuiltinDeps> = {}) {
+  const config = exampleConfig({})
+  return createBuiltins({
+    version: "1.2.3",
+    ready: () => true,
+    services: () => [],
+    wallClock: () => NOON,
+    config: () => config,
+    ...deps,
+  })
+}
+
+async function get(path: string, deps: Partial<BuiltinDeps> = {}) {
+  const answer = await builtins(deps).answer(makeExchange({ path }))
+  return { ...answer, text: Buffer.from(answer.body as Uint8Array).toString() }
+}
+
+test("[C-1.10] [I-health] GET /health answers exactly status, version and timestamp", async () => {
+  const answer = await get("/health")
+  expect(answer.status).toBe(200)
+  expect(answer.fields.get("content-type")).toStartWith("application/json")
+  expect(JSON.parse(answer.text)).toEqual({
+    status: "healthy",
+    version: "1.2.3",
+    timestamp: "2026-01-02T12:00:00.000Z",
+  })
+})
+
+test("[C-8.6] /health/live answers as long as the process does, /health/ready only while requests are welcome", async () => {
+  expect((await get("/health/live", { ready: () => false })).status).toBe(200)
+  expect((await get("/health/ready")).status).toBe(200)
+  const draining = await get("/health/ready", { ready: () => false })
+  expect(draining.status).toBe(503)
+  expect(draining.fields.get("cache-control")).toBe("no-store")
+})
+
+const SERVICES: ServiceHealth[] = [
+  { name: "fine", status: "healthy", breaker: undefined, instances: [{ healthy: true, ejected: false }] },
+  {
+    name: "half",
+    status: "degraded",
+    breaker: "half_open",
+    instances: [
+      { healthy: true, ejected: false },
+      { healthy: false, ejected: true },
+    ],
+  },
+]
+
+test("[C-8.6] [T-6.5] /health/dependencies shows each service with its circuit and instances", async () => {
+  const answer = await get("/health/dependencies", { services: () => SERVICES })
+  expect(answer.status).toBe(200)
+  expect(JSON.parse(answer.text)).toEqual({
+    status: "degraded",
+    timestamp: "2026-01-02T12:00:00.000Z",
+    services: {
+      fine: { status: "healthy", instances: [{ index: 0, healthy: true, ejected: false }] },
+      half: {
+        status: "degraded",
+        breaker: "half_open",
+        instances: [
+          { index: 0, healthy: true, ejected: false },
+          { index: 1, healthy: false, ejected: true },
+        ],
+      },
+    },
+  })
+})
+
+test("[C-8.6] /health/dependencies is 503 when a service is down", async () => {
+  const down: ServiceHealth = { name: "gone", status: "down", breaker: "open", instances: [] }
+  const answer = await get("/health/dependencies", { services: () => [...SERVICES, down] })
+  expect(answer.status).toBe(503)
+  expect(JSON.parse(answer.text).status).toBe("down")
+})
+
+test("[C-12.1] the reference page loads nothing from elsewhere and runs no inline script", async () => {
+  const page = await get("/docs")
+  expect(page.fields.get("content-security-policy")).toContain("default-src 'none'; script-src 'self'")
+  expect(page.text).not.toMatch(/https?:\/\//)
+  expect(page.text).not.toMatch(/<script(?![^>]*src=)|\son\w+=|style=/)
+  const files = [...page.text.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map((found) => found[1]!)
+  expect(files).toHaveLength(3)
+  for (const path of files) {
+    const file = await get(path)
+    expect(file.status).toBe(200)
+    expect(file.text.length).toBeGreaterThan(50)
+    expect(file.fields.get("content-type")).toMatch(/^text\/(javascript|css)/)
+  }
+  expect((await get("/docs/start.js")).text).toContain("validatorUrl: null")
+})
+
+test("the document follows the configuration in force and is made once for each", async () => {
+  let config = exampleConfig({ routes: [{ path: "/first", respond: {} }] })
+  const app = builtins({ config: () => config })
+  const paths = async () => {
+    const answer = await app.answer(makeExchange({ path: "/docs/json" }))
+    return Object.keys(JSON.parse(Buffer.from(answer.body as Uint8Array).toString()).paths)
+  }
+  expect(await paths()).toContain("/first")
+  config = exampleConfig({ routes: [{ path: "/second", respond: {} }] })
+  const after = await paths()
+  expect(after).toContain("/second")
+  expect(after).not.toContain("/first")
+})
+
+test("every path is told to the router, and HEAD is answered like GET", async () => {
+  const app = builtins()
+  expect([...app.paths].sort()).toEqual(
+    [
+      "/docs",
+      "/docs/json",
+      "/docs/start.js",
+      "/docs/swagger-ui.css",
+      "/docs/swagger-ui.js",
+      "/health",
+      "/health/dependencies",
+      "/health/live",
+      "/health/ready",
+    ].sort(),
+  )
+  expect((await app.answer(makeExchange({ method: "HEAD", path: "/health" }))).status).toBe(200)
+})
