@@ -88,7 +88,10 @@ export class Downlink {
     if (this.#client?.pong(payload) === -1) this.#block()
   }
 
-  /** Closes after what waits has left; if the client is not there yet, when it comes. */
+  /**
+   * Closes after what waits has left; if the client is not there yet, when it comes. The runtime would close
+   * a full socket at once too, but then drops what it had not written yet.
+   */
   closeAfterQueue(code: number, reason: string): void {
     this.#farewell = { code, reason }
     if (!this.#blocked) this.#bid()

@@ -198,8 +198,6 @@ export class Relay implements SocketHandler, RelayMember {
 
   shutdown(): void {
     this.#end(CLOSE.SERVICE_RESTART, CLOSE.GOING_AWAY, "service restart")
-    // A slow client may still be taking what came before the service's own close.
-    this.#down.close(CLOSE.SERVICE_RESTART, "service restart")
   }
 
   sweep(nowMs: number): void {
@@ -264,12 +262,12 @@ export class Relay implements SocketHandler, RelayMember {
     this.#down.close(CLOSE.TRY_LATER, "client too slow")
   }
 
-  /** The gateway's own decision to end both sides. */
+  /** The gateway's own decision to end both sides. The client first gets what was on its way. */
   #end(clientCode: number, upCode: number, reason: string): void {
     if (this.#ended) return
     this.#ended = true
     this.#up.close(upCode, reason)
-    this.#down.close(clientCode, reason)
+    this.#down.closeAfterQueue(clientCode, reason)
   }
 
   #settle(): void {

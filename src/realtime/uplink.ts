@@ -78,7 +78,8 @@ export class Uplink {
   /** The service's end is over: stops what still runs here. */
   over(): void {
     clearTimeout(this.#poll)
-    this.#poll = undefined
+    this.#dropping = false
+    this.#release()
   }
 
   /** Cuts off a service that does not finish its close. Bytes it still takes give it more time. */

@@ -84,6 +84,44 @@ describe("relays", () => {
     proxy.stop()
   })
 
+  test("[F-48] at shutdown a slow client still gets what was on its way, whole and in order", async () => {
+    const { proxy } = startTimed(service.url)
+    const client = await openWs(`${proxy.url}/quiet`)
+    client.socket.pause()
+    const mine = session()
+    for (let i = 0; i < 400; i++) mine.socket!.send(Buffer.alloc(64 * 1024, i % 251))
+    await until(() => proxy.counted.sent > 20, "the client's buffers to fill")
+    proxy.relays.shutdown()
+    const owed = proxy.counted.sent
+    await until(() => mine.closed !== undefined, "the service to hear")
+    expect(client.closed).toBeUndefined()
+    client.socket.resume()
+    await until(() => client.closed !== undefined, "the client to hear")
+    expect(client.closed?.code).toBe(1012)
+    expect(client.messages.length).toBeGreaterThanOrEqual(owed)
+    client.messages.forEach((message, i) => {
+      expect([(message as Buffer).length, (message as Buffer)[0]]).toEqual([64 * 1024, i % 251])
+    })
+    await until(() => proxy.relays.size === 0, "the end")
+    proxy.stop()
+  })
+
+  test("[F-22] a client that never reads is dropped after the idle timeout", async () => {
+    const { proxy, pass } = startTimed(service.url)
+    const client = await openWs(`${proxy.url}/quiet`)
+    client.socket.pause()
+    const mine = session()
+    for (let i = 0; i < 400; i++) mine.socket!.send(Buffer.alloc(64 * 1024))
+    await until(() => proxy.counted.sent > 20, "the client's buffers to fill")
+    pass(61_000)
+    await until(() => mine.closed !== undefined, "the service to hear")
+    expect(mine.closed?.code).toBe(1001)
+    pass(61_000)
+    await until(() => proxy.relays.size === 0, "the end")
+    client.socket.terminate()
+    proxy.stop()
+  })
+
   test("an idle relay is closed with 1001 at both ends, a used one is not", async () => {
     const { proxy, pass } = startTimed(service.url)
     const client = await openWs(`${proxy.url}/echo`)
