@@ -1,4 +1,4 @@
-import { textByte, tokenByte } from "./head.ts"
+import { type ResponseHead, textByte, tokenByte } from "./head.ts"
 
 /**
  * Finds the body's bytes in what the connection delivers. After `decode`, `start` to `end` of the same
@@ -183,6 +183,14 @@ function hexDigit(byte: number): number {
   if (byte >= 48 && byte <= 57) return byte - 48
   const lower = byte | 32
   return lower >= 97 && lower <= 102 ? lower - 87 : -1
+}
+
+/** How the response to `method` carries its body (RFC 9112 section 6.3); `undefined`: it has none. */
+export function bodyDecoder(head: ResponseHead, method: string): BodyDecoder | undefined {
+  if (method === "HEAD" || head.status === 204 || head.status === 304) return undefined
+  if (head.fields.chunked) return new ChunkedDecoder()
+  const length = head.fields.contentLength
+  return length === undefined ? new CloseDecoder() : new LengthDecoder(length)
 }
 
 /** Ends the data of a chunk. */

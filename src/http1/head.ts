@@ -53,6 +53,14 @@ export const tokenByte = (byte: number): number => LOWER[byte]!
 /** Whether the byte may stand in a field value. */
 export const textByte = (byte: number): boolean => TEXT[byte] === 1
 
+/** Whether the bytes are this lower-case token, in any case. */
+function is(bytes: Buffer, start: number, end: number, token: string): boolean {
+  if (token.length !== end - start) return false
+  let i = start
+  while (i < end && LOWER[bytes[i]!] === token.charCodeAt(i - start)) i++
+  return i === end
+}
+
 /**
  * Names seen lately, by hash: most heads then need no new string for a name, and comparing two names is
  * comparing two pointers. A slot is overwritten on a clash, so hostile names cost time, never memory.
@@ -63,11 +71,7 @@ const LONGEST_SEEN = 64
 function nameOf(bytes: Buffer, start: number, end: number, hash: number): string {
   const slot = (hash ^ (hash >>> 10)) & 1023
   const seen = SEEN[slot]!
-  if (seen.length === end - start) {
-    let i = start
-    while (i < end && LOWER[bytes[i]!] === seen.charCodeAt(i - start)) i++
-    if (i === end) return seen
-  }
+  if (is(bytes, start, end, seen)) return seen
   const name = bytes.latin1Slice(start, end).toLowerCase()
   if (name.length <= LONGEST_SEEN) SEEN[slot] = name
   return name
@@ -125,10 +129,12 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
       contentLength = digits(bytes, valueStart, valueEnd)
       if (contentLength === undefined) return BAD_LENGTH
     } else if (name === "transfer-encoding") {
-      if (chunked || bytes.latin1Slice(valueStart, valueEnd).toLowerCase() !== "chunked") return BAD_CODING
+      if (chunked || !is(bytes, valueStart, valueEnd, "chunked")) return BAD_CODING
       chunked = true
     } else if (name === "connection") {
-      const value = bytes.latin1Slice(valueStart, valueEnd).toLowerCase()
+      const value = is(bytes, valueStart, valueEnd, "keep-alive")
+        ? "keep-alive"
+        : bytes.latin1Slice(valueStart, valueEnd).toLowerCase()
       connection = connection === undefined ? value : `${connection},${value}`
     }
   }

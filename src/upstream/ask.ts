@@ -1,0 +1,122 @@
+import type { Body } from "../http1/body.ts"
+import type { Section } from "../http1/section.ts"
+
+/** One attempt to get an answer from one instance. */
+export interface UpstreamRequest {
+  /** Upper-case token. */
+  readonly method: string
+  readonly body: Body
+  /**
+   * When, in milliseconds of the pool's clock, the response head must be there. Read again at every look
+   * (each 25 ms), so it may be moved while the body is still coming in.
+   */
+  readonly deadlineAt: number
+  /**
+   * Longest silence inside a body, in milliseconds; 0: any. The time during which the response's reader
+   * takes nothing does not count: a slow client is the door's to judge.
+   */
+  readonly idleTimeoutMs: number
+  /**
+   * Writes request line and header lines into `out` at `at` and returns the position after them: without
+   * content-length, transfer-encoding, connection and without the empty line, which the connection adds. A throw
+   * rejects the result; the connection is unharmed.
+   */
+  writeHead(out: Buffer, at: number): number
+  /**
+   * Called once, after a response was given, when its body has come in whole (`complete`), broke off
+   * (`aborted`) or was given up by this side (`cancelled`). For a body that came with the head that is
+   * before the result is seen. Not called when the attempt failed.
+   */
+  finished(outcome: "complete" | "aborted" | "cancelled"): void
+}
+
+export type AskFailure =
+  /** No connection: refused, unreachable, unknown name, TLS not verified, pool closed. */
+  | "connect"
+  | "connect_timeout"
+  /** All connections busy and the waiting queue full. */
+  | "pool_full"
+  /** No connection became free in time. */
+  | "pool_timeout"
+  /** The connection broke before the response head was complete. */
+  | "reset"
+  /** No response head by the deadline, or the request body stood still too long. */
+  | "timeout"
+  /** The response is not valid HTTP/1.x, or larger than allowed. */
+  | "protocol"
+  /** Given up by this side: `cancel`, or the request body broke off. */
+  | "cancelled"
+
+export interface AskedResponse {
+  readonly kind: "response"
+  /** 200 to 599. */
+  readonly status: number
+  readonly fields: Section
+  /** `undefined` for HEAD, 204 and 304; a `Uint8Array` when the whole body came with the head. */
+  readonly body: Body
+}
+
+export interface AskedFailure {
+  readonly kind: "failed"
+  readonly reason: AskFailure
+  /** True as soon as a byte of the request may have reached the instance. */
+  readonly sent: boolean
+  /** A reused connection broke before any byte of a response: most likely it was being closed as we wrote. */
+  readonly stale: boolean
+  /** For the log. */
+  readonly cause: string
+}
+
+export type Asked = AskedResponse | AskedFailure
+
+/** Who has the attempt now and can stop it: the pool's queue or a connection. */
+export interface AskHolder {
+  cancel(ask: Ask): void
+}
+
+/** An attempt under way. */
+export class Ask {
+  readonly request: UpstreamRequest
+  /** Failures are values; it rejects only when `request.writeHead` throws. */
+  readonly result: Promise<Asked>
+  /** For the pool and its connections: the holder, and this attempt's place in the waiting queue. */
+  holder: AskHolder | undefined = undefined
+  waitUntil = 0
+  next: Ask | undefined = undefined
+  previous: Ask | undefined = undefined
+  readonly #resolve: (asked: Asked) => void
+  readonly #reject: (error: unknown) => void
+
+  constructor(request: UpstreamRequest) {
+    this.request = request
+    const { promise, resolve, reject } = Promise.withResolvers<Asked>()
+    this.result = promise
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  /**
+   * Gives up: before the response the result is a failure `cancelled`; within its body the connection is
+   * dropped without a further call to the sink. Does nothing once the exchange is over.
+   */
+  cancel(): void {
+    this.holder?.cancel(this)
+  }
+
+  /** For the holder: the response is here. */
+  answer(asked: Asked): void {
+    this.#resolve(asked)
+  }
+
+  /** For the holder: the attempt failed. */
+  fail(reason: AskFailure, cause: string, sent = false, stale = false): void {
+    this.holder = undefined
+    this.#resolve({ kind: "failed", reason, sent, stale, cause })
+  }
+
+  /** For the holder: the request itself could not be written. */
+  reject(error: unknown): void {
+    this.holder = undefined
+    this.#reject(error)
+  }
+}
