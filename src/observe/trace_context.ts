@@ -8,7 +8,9 @@ export interface TraceParent {
   readonly flags: number
 }
 
-const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
+// No groups: cutting by position costs half as much, and every field has its place.
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/
+const LENGTH = 55
 const NO_TRACE = "0".repeat(32)
 const NO_PARENT = "0".repeat(16)
 const KNOWN_FLAGS = 0b11
@@ -19,13 +21,13 @@ const TRACESTATE_MEMBER =
 
 /** The header's meaning; `undefined` when it is malformed, sent twice, all zero or of version ff. */
 export function parseTraceparent(value: string): TraceParent | undefined {
-  const found = TRACEPARENT.exec(value)
-  if (found === null) return undefined
-  const [, version, traceId, parentId, flags, more] = found
+  if (!TRACEPARENT.test(value) || value.startsWith("ff")) return undefined
   // A later version may add fields after the flags; version 00 may not.
-  if (version === "ff" || (version === "00" && more !== undefined)) return undefined
+  if (value.length > LENGTH && value.startsWith("00")) return undefined
+  const traceId = value.slice(3, 35)
+  const parentId = value.slice(36, 52)
   if (traceId === NO_TRACE || parentId === NO_PARENT) return undefined
-  return { traceId: traceId!, parentId: parentId!, flags: Number.parseInt(flags!, 16) & KNOWN_FLAGS }
+  return { traceId, parentId, flags: Number.parseInt(value.slice(53, LENGTH), 16) & KNOWN_FLAGS }
 }
 
 /** Whether `tracestate` may be passed on: at most 512 characters, 32 members, each well formed. */
