@@ -8,6 +8,7 @@ import { editHeaders } from "./edit_headers.ts"
 import { requestId } from "./request_id.ts"
 import { requireHeaders } from "./require_headers.ts"
 import { trace } from "./trace.ts"
+import { validate } from "./validate.ts"
 
 /**
  * Every policy a route can ask for, in running order: request steps run from top to bottom, response steps
@@ -27,6 +28,7 @@ export const ORDER = [
   bodyLimit,
   accept,
   requireHeaders,
+  validate,
   deprecated,
   // Nearest to the service: its edits are what the service sees, and the policies above see the answer as
   // edited, so that an edit of Content-Type or Vary is not lost on compress and cors.
