@@ -14,6 +14,8 @@ export interface BodySource {
   flow(sink: BodySink): void
   /** Gives more after `sink.write` has returned `false`. */
   resume(): void
+  /** The whole body in one piece, instead of `flow`; rejects when the sender breaks off. Only where that is cheap. */
+  bytes?(): Promise<Uint8Array>
   /** The receiver has left: stop for good and release the connection. No call to the sink follows. */
   cancel(): void
 }

@@ -55,6 +55,8 @@ export interface Policy<Name extends string = string, Schema extends TSchema = T
    * and the request goes on.
    */
   readonly failsClosed: boolean
+  /** `true`: its request step also runs on requests that are refused already. For policies that only identify. */
+  readonly always?: boolean
   /** Options as config writes them; defaults and a description for each. */
   readonly schema: Schema
   /** Cross-checks the schema cannot express: one message a problem, naming the key and what would do. */

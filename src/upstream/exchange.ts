@@ -5,8 +5,10 @@ import { Edits, type Fields, type NameSet } from "../http1/fields.ts"
 export interface Arrival {
   /** Upper-case method token. */
   readonly method: string
-  /** Canonical path: the one that is authorised is the one that is forwarded (see edge/target.ts). */
+  /** Canonical path: the one that is authorised is the one that is forwarded (see lib/target.ts). */
   readonly path: string
+  /** The path holds what two readers could take differently; refused unless the route allows it. */
+  readonly ambiguousPath: boolean
   /** Query without the `?`; "" when there is none. */
   readonly query: string
   readonly scheme: "http" | "https"
@@ -19,9 +21,14 @@ export interface Arrival {
   readonly body: Body
   /** Milliseconds of `now()` when the head was complete. */
   readonly startedAt: number
-  /** Protocol as logged: "HTTP/1.1", "HTTP/2". */
+  /** Protocol as logged: "HTTP/1.1"; "HTTP" where the door cannot tell HTTP/1.1 and HTTP/2 apart. */
   readonly protocol: string
+  /** Code of the failure to answer with when the door has found the request malformed; "" when it is sound. */
+  readonly fault: FailureCodeOfDoor | ""
 }
+
+/** What a door may find wrong with a request; codes of policies/failure.ts. */
+export type FailureCodeOfDoor = "INVALID_REQUEST" | "INVALID_HOST" | "INVALID_PATH"
 
 /** What policies and targets may know of a compiled route. */
 export interface RouteInfo {
@@ -31,6 +38,16 @@ export interface RouteInfo {
   readonly label: string
   /** Name of its service; "" when the gateway answers itself. */
   readonly service: string
+}
+
+/** A WebSocket handshake a target has accepted; the door completes it. */
+export interface AcceptedSocket {
+  /** Who answers the frames: what the door's runtime calls with each event (realtime/socket.ts). */
+  readonly handler: unknown
+  /** Chosen subprotocol; "" for none. */
+  readonly protocol: string
+  /** The door could not complete the handshake: release what was opened for it. */
+  refused(): void
 }
 
 /** A complete answer before edits: from the upstream, or made by the gateway. */
@@ -72,6 +89,9 @@ export class Exchange {
   /** `undefined` until a target or a refusal has answered. */
   answer: Answer | undefined = undefined
 
+  /** Set in place of `answer` when the client's WebSocket handshake is accepted. */
+  socket: AcceptedSocket | undefined = undefined
+
   /** Code of the failure the gateway answered with; "" when it did not fail. */
   failure = ""
   /** Address of the instance that answered last; "" when none was asked. */
@@ -86,6 +106,8 @@ export class Exchange {
   /** W3C trace id and span id (lower-case hex), set by the trace step; "" when tracing is off. */
   traceId = ""
   spanId = ""
+  /** Why the request body stopped: too large, or too slow; "" while it is fine. */
+  uploadFault: "" | "PAYLOAD_TOO_LARGE" | "REQUEST_TIMEOUT" = ""
   /** Called when the client leaves before its answer is complete; set by whoever can stop work. */
   onClientGone: (() => void) | undefined = undefined
   /** True once the client has left. */

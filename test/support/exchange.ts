@@ -56,6 +56,7 @@ export function makeExchange(parts: ExchangeParts = {}): Exchange {
     {
       method: "GET",
       path: "/",
+      ambiguousPath: false,
       query: "",
       scheme: "http",
       host: "gateway.test",
@@ -63,6 +64,7 @@ export function makeExchange(parts: ExchangeParts = {}): Exchange {
       body: undefined,
       startedAt: 0,
       protocol: "HTTP/1.1",
+      fault: "",
       ...arrival,
       fields: makeFields(headers),
     },

@@ -1,0 +1,201 @@
+import type { Server } from "bun"
+import type { ServerConfig } from "../config/schema.ts"
+import type { Gateway } from "../gateway/gateway.ts"
+import type { Clock } from "../lib/clock.ts"
+import type { Log } from "../observe/log.ts"
+import type { SocketHandler } from "../realtime/socket.ts"
+import { websocketHandlers } from "../realtime/socket.ts"
+import type { Exchange } from "../upstream/exchange.ts"
+import { toResponse } from "./respond.ts"
+import { ServeArrival } from "./serve_arrival.ts"
+import type { Upload, UploadLimits } from "./upload.ts"
+
+export interface TlsPair {
+  /** PEM texts. */
+  readonly cert: string
+  readonly key: string
+}
+
+export interface ServeDoorOptions {
+  readonly gateway: Gateway
+  readonly server: ServerConfig
+  readonly tls: TlsPair | undefined
+  readonly hostname: string
+  /** 0: any free port. */
+  readonly port: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** An open port. */
+export interface Door {
+  readonly port: number
+  /** Takes a new certificate: new connections get it, those that are open go on. Throws on a pair that cannot work. */
+  replaceTls(pair: TlsPair): void
+  /** Stops accepting, closes idle connections, and resolves when the last answer has been sent. */
+  close(): Promise<void>
+  /** Cuts what is still open. */
+  terminate(): void
+}
+
+/** OpenSSL's SSL_OP_NO_TLSv1_2; 1.0 and 1.1 are off in the runtime. */
+const NO_TLS_1_2 = 0x08000000
+
+const UPLOAD_SWEEP_MS = 1000
+
+/**
+ * The Serve door: HTTP/1.1, HTTP/2 and WebSocket on `Bun.serve`. Several may listen on one port (reusePort).
+ * Throws when the port cannot be opened.
+ */
+export function openServeDoor(options: ServeDoorOptions): Door {
+  const { gateway, server: config, clock } = options
+  const secure = options.tls !== undefined
+  const idleTimeout = Math.min(255, Math.max(8, Math.round(config.keep_alive_timeout / 1000)))
+  const uploads = new Map<Upload, Exchange>()
+  const limits: UploadLimits = { silenceMs: config.body_timeout, minBytesPerSecond: config.min_body_rate }
+
+  const sweep = setInterval(() => {
+    for (const [upload, exchange] of uploads) {
+      if (!upload.running || !upload.tooSlow(limits)) continue
+      exchange.uploadFault = "REQUEST_TIMEOUT"
+      upload.giveUp("the request body came too slowly")
+    }
+  }, UPLOAD_SWEEP_MS)
+  sweep.unref()
+
+  const finish = (exchange: Exchange): void => gateway.finish(exchange)
+
+  async function answer(request: Request, server: Server<SocketHandler>): Promise<Response | undefined> {
+    const arrival = new ServeArrival(request, server, secure, config.http2, clock)
+    const exchange = gateway.begin(arrival)
+    arrival.exchange = exchange
+    request.signal.addEventListener("abort", arrival)
+    const { upload } = arrival
+    if (upload !== undefined) {
+      // The runtime's idle timeout would cut a slow but honest upload; the sweep above bounds it instead.
+      server.timeout(request, 0)
+      uploads.set(upload, exchange)
+    }
+    await gateway.handle(exchange)
+    if (upload !== undefined) {
+      server.timeout(request, idleTimeout)
+      if (!upload.running) uploads.delete(upload)
+    }
+    const { socket } = exchange
+    if (socket !== undefined) {
+      const headers = { "sec-websocket-protocol": socket.protocol }
+      if (server.upgrade(request, { data: socket.handler as SocketHandler, headers })) {
+        gateway.finish(exchange)
+        return undefined
+      }
+      socket.refused()
+    }
+    return respond(exchange, request, server, upload)
+  }
+
+  function respond(
+    exchange: Exchange,
+    request: Request,
+    server: Server<SocketHandler>,
+    upload: Upload | undefined,
+  ): Response {
+    const { body } = exchange.answer!
+    const streams = body !== undefined && !(body instanceof Uint8Array)
+    // A stream may be silent for long (server-sent events); the upstream's own idle timeout bounds it.
+    if (streams) server.timeout(request, 0)
+    const ended = (done: Exchange): void => {
+      if (streams) server.timeout(request, idleTimeout)
+      if (upload !== undefined) {
+        uploads.delete(upload)
+        upload.cancel()
+      }
+      finish(done)
+    }
+    const closing = gateway.draining || upload?.running === true
+    try {
+      return toResponse(exchange, closing, streams || upload !== undefined ? ended : finish)
+    } catch (error) {
+      // A header the runtime refuses, e.g. one with a line break: nothing of it goes out.
+      options.log.error("response.fault", { request_id: exchange.id, error })
+      if (streams) body.cancel()
+      gateway.fail(exchange)
+      return toResponse(exchange, closing, ended)
+    }
+  }
+
+  function serve(port: number, pair: TlsPair | undefined): Server<SocketHandler> {
+    return Bun.serve({
+      hostname: options.hostname,
+      port,
+      reusePort: true,
+      development: false,
+      idleTimeout,
+      // Bodies are bounded per route, where the limit is known.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      ...(pair && {
+        tls: {
+          cert: pair.cert,
+          key: pair.key,
+          ...(config.tls?.min_version === "1.3" && { secureOptions: NO_TLS_1_2 }),
+        },
+        http2: config.http2,
+      }),
+      fetch: answer,
+      websocket: websocketHandlers({ log: options.log }),
+      error(error) {
+        options.log.error("door.fault", { error })
+        return new Response(null, { status: 500 })
+      },
+    } as Parameters<typeof Bun.serve<SocketHandler>>[0])
+  }
+
+  let current = serve(options.port, options.tls)
+  const port = current.port!
+  const redirect =
+    config.redirect_port === undefined
+      ? undefined
+      : openRedirect(options.hostname, config.redirect_port, port)
+
+  return {
+    port,
+    replaceTls(pair) {
+      // The runtime cannot swap a certificate: a second listener takes the new connections.
+      const old = current
+      current = serve(port, pair)
+      void old.stop()
+    },
+    async close() {
+      clearInterval(sweep)
+      void redirect?.stop()
+      await current.stop()
+    },
+    terminate() {
+      clearInterval(sweep)
+      void redirect?.stop(true)
+      void current.stop(true)
+    },
+  }
+}
+
+/** A plain port that sends every request to https, keeping method and body (308). */
+function openRedirect(hostname: string, port: number, securePort: number): Server<undefined> {
+  const suffix = securePort === 443 ? "" : `:${securePort}`
+  return Bun.serve({
+    hostname,
+    port,
+    reusePort: true,
+    development: false,
+    fetch(request) {
+      const arrival = new ServeArrival(request, NO_PEER, false, false, performance.now.bind(performance))
+      if (arrival.fault !== "") return new Response(null, { status: 400, headers: { connection: "close" } })
+      const host = arrival.host.replace(/:\d+$/, "")
+      const query = arrival.query === "" ? "" : `?${arrival.query}`
+      return new Response(null, {
+        status: 308,
+        headers: { location: `https://${host}${suffix}${arrival.path}${query}` },
+      })
+    },
+  })
+}
+
+const NO_PEER = { requestIP: () => null }

@@ -1,0 +1,93 @@
+import type { Body } from "../http1/body.ts"
+import type { Clock } from "../lib/clock.ts"
+import { canonicalHost, canonicalPath } from "../lib/target.ts"
+import type { Arrival, Exchange, FailureCodeOfDoor } from "../upstream/exchange.ts"
+import { ServeFields } from "./serve_fields.ts"
+import { Upload } from "./upload.ts"
+
+/** The part of Bun's server that reading a request needs. */
+export interface PeerLookup {
+  requestIP(request: Request): { address: string } | null
+}
+
+const CONTENT_LENGTH = /^\d{1,15}$/
+
+/**
+ * A request as the Serve door sees it. What the runtime lets through although it must not pass (malformed
+ * or several Hosts, a path without authority, a GET with a body, several lengths) is named in `fault`.
+ */
+export class ServeArrival implements Arrival {
+  readonly method: string
+  readonly path: string = "/"
+  readonly ambiguousPath: boolean = false
+  readonly query: string = ""
+  readonly scheme: "http" | "https"
+  readonly host: string = ""
+  readonly peer: string
+  readonly fields: ServeFields
+  readonly body: Body = undefined
+  readonly startedAt: number
+  readonly protocol: string
+  readonly fault: FailureCodeOfDoor | "" = ""
+  /** The body while it is read from the socket. */
+  readonly upload: Upload | undefined = undefined
+  exchange: Exchange | undefined = undefined
+
+  constructor(request: Request, server: PeerLookup, secure: boolean, http2: boolean, clock: Clock) {
+    this.startedAt = clock()
+    this.method = request.method
+    this.scheme = secure ? "https" : "http"
+    this.protocol = http2 ? "HTTP" : "HTTP/1.1"
+    const { headers } = request
+    this.fields = new ServeFields(headers)
+    this.peer = plainAddress(server.requestIP(request)?.address ?? "")
+
+    const host = canonicalHost(headers.get("host") ?? "")
+    const { url } = request
+    // With a malformed Host the runtime's URL is a bare path, and whoever looks for the path in it finds another one.
+    if (host === undefined || url.charCodeAt(0) !== 104) {
+      this.fault = "INVALID_HOST"
+      return
+    }
+    this.host = host
+    const pathStart = url.indexOf("/", 8)
+    const question = url.indexOf("?", pathStart)
+    const path = canonicalPath(question === -1 ? url.slice(pathStart) : url.slice(pathStart, question))
+    if (path === undefined || (question !== -1 && url.includes("#", question))) {
+      this.fault = "INVALID_PATH"
+      return
+    }
+    this.path = path.path
+    this.ambiguousPath = path.ambiguous
+    if (question !== -1) this.query = url.slice(question + 1)
+
+    const length = headers.get("content-length")
+    const chunked = headers.has("transfer-encoding")
+    if (length === null && !chunked && !http2) return
+    if (this.method === "GET" || this.method === "HEAD") {
+      // The runtime drops such a body but keeps its length: forwarded, it would swallow the next request.
+      if (chunked || (length !== null && length !== "0")) this.fault = "INVALID_REQUEST"
+      return
+    }
+    if (length !== null && !CONTENT_LENGTH.test(length)) {
+      this.fault = "INVALID_REQUEST"
+      return
+    }
+    if (length === "0" || (length === null && !chunked && request.body === null)) return
+    const received = (count: number): void => {
+      if (this.exchange !== undefined) this.exchange.bytesIn += count
+    }
+    this.upload = new Upload(request, length === null ? undefined : Number(length), clock, received)
+    this.body = this.upload
+  }
+
+  /** Called by the request's abort signal: the client has left. */
+  handleEvent(): void {
+    this.exchange?.clientLeft()
+  }
+}
+
+/** IPv4 in its own notation where the runtime shows it mapped into IPv6. */
+function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") ? address.slice(7) : address
+}

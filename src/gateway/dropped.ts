@@ -1,0 +1,75 @@
+import { HOP_BY_HOP, type NameSet } from "../http1/fields.ts"
+import type { Exchange } from "../upstream/exchange.ts"
+
+/** Who the client is, in the gateway's own words: never taken from the client. */
+const IDENTITY = [
+  "x-user-id",
+  "x-user-email",
+  "x-user-roles",
+  "x-user-scopes",
+  "x-user-tier",
+  "x-client-id",
+  "x-api-key-id",
+]
+
+/** Rewritten by the gateway (see gateway/proxies.ts). */
+const FORWARDED = [
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-real-ip",
+]
+
+/** Make some services take the request for another one than the gateway decided on. */
+const OVERRIDES = [
+  "x-original-url",
+  "x-rewrite-url",
+  "x-http-method-override",
+  "x-http-method",
+  "x-method-override",
+]
+
+/** Written anew for each hop by the upstream client. */
+const FRAMING = ["host", "content-length", "expect"]
+
+const names: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  ...FRAMING,
+  ...IDENTITY,
+  ...FORWARDED,
+  ...OVERRIDES,
+])
+
+/**
+ * Client fields no service ever sees. A name with an underscore is dropped too: CGI-like servers read
+ * `X_User_Id` as `X-User-Id`.
+ */
+export const DROPPED_FROM_REQUEST: NameSet = { has: (name) => names.has(name) || name.includes("_") }
+
+/** Service fields no client sees: hop-by-hop; the door writes the framing anew. */
+export const DROPPED_FROM_RESPONSE: NameSet = new Set([...HOP_BY_HOP, "content-length"])
+
+/** End-to-end fields that a `Connection` header may not take away. */
+const PROTECTED: ReadonlySet<string> = new Set([
+  "authorization",
+  "cookie",
+  "content-type",
+  "content-encoding",
+  "cache-control",
+  "date",
+  "origin",
+  "traceparent",
+  "tracestate",
+])
+
+/** Drops the fields the client's `Connection` header names (RFC 9110 section 7.6.1). */
+export function dropNominated(exchange: Exchange): void {
+  const connection = exchange.header("connection")
+  if (connection === undefined || connection === "keep-alive" || connection === "close") return
+  for (const option of connection.toLowerCase().split(",")) {
+    const name = option.trim()
+    if (name !== "" && !PROTECTED.has(name) && !names.has(name)) exchange.requestEdits.drop(name)
+  }
+}

@@ -1,0 +1,82 @@
+import type { Config } from "../config/schema.ts"
+import type { Accounting } from "../observe/account.ts"
+import type { Log } from "../observe/log.ts"
+import { fail } from "../policies/failure.ts"
+import type { PolicyDeps } from "../policies/policy.ts"
+import { type Arrival, Exchange } from "../upstream/exchange.ts"
+import type { Slots } from "../upstream/slots.ts"
+import type { Upstreams } from "../upstream/upstreams.ts"
+import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "./dropped.ts"
+import { account, handle } from "./handle.ts"
+import { renderFailure } from "./render.ts"
+import { type Builtins, compileSnapshot, type Snapshot } from "./snapshot.ts"
+
+export interface GatewayDeps {
+  readonly upstreams: Upstreams
+  readonly builtins: Builtins
+  readonly accounting: Accounting
+  readonly policyDeps: PolicyDeps
+  readonly log: Log
+}
+
+/** The HTTP data plane of one worker: the newest snapshot, and what a door needs to run exchanges through it. */
+export class Gateway {
+  readonly #deps: GatewayDeps
+  #snapshot: Snapshot | undefined
+  /** True from the shutdown signal on: answers carry `Connection: close`. */
+  draining = false
+
+  constructor(deps: GatewayDeps) {
+    this.#deps = deps
+  }
+
+  /** Whether a config has been applied. */
+  get ready(): boolean {
+    return this.#snapshot !== undefined
+  }
+
+  /** The config requests are answered with; `undefined` before the first. */
+  get config(): Config | undefined {
+    return this.#snapshot?.config
+  }
+
+  /**
+   * Compiles a checked config and swaps to it; requests under way finish with the old one. Throws `Error`
+   * on what only compiling finds; then the old snapshot stays.
+   */
+  apply(config: Config, slots: Slots, routeId: (label: string) => number): void {
+    const { upstreams, builtins, policyDeps } = this.#deps
+    const services = upstreams.apply(config.services, slots)
+    this.#snapshot = compileSnapshot(config, { services, routeId, builtins, policyDeps })
+  }
+
+  /** An exchange for a request that has arrived. */
+  begin(arrival: Arrival): Exchange {
+    const exchange = new Exchange(arrival, DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE)
+    this.#deps.accounting.begin()
+    return exchange
+  }
+
+  /** Runs an exchange; afterwards it has an answer. Never rejects. Before the first config, everything is 503. */
+  handle(exchange: Exchange): Promise<void> {
+    if (this.#snapshot === undefined) {
+      this.fail(exchange)
+      return Promise.resolve()
+    }
+    return handle(this.#snapshot, exchange, this.#deps)
+  }
+
+  /** Gives an exchange the answer of a fault in the gateway itself. */
+  fail(exchange: Exchange): void {
+    const failure = fail(this.#snapshot === undefined ? "SERVICE_UNAVAILABLE" : "INTERNAL_ERROR")
+    exchange.failure = failure.code
+    exchange.responseEdits.added.length = 0
+    exchange.answer = renderFailure(exchange, failure)
+  }
+
+  /** Accounting, once, when the last byte was sent or the client has left. */
+  finish(exchange: Exchange): void {
+    account(exchange, this.#deps)
+    this.#deps.accounting.end(exchange, this.#deps.policyDeps.now())
+  }
+}

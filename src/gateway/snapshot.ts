@@ -1,0 +1,164 @@
+import { parseHostPattern, parsePattern } from "../config/pattern.ts"
+import { effectivePolicies } from "../config/policies.ts"
+import type { Config, RouteConfig } from "../config/schema.ts"
+import { FieldList } from "../http1/field_list.ts"
+import type { PolicyDeps, PolicySteps } from "../policies/policy.ts"
+import type { Answer, Exchange } from "../upstream/exchange.ts"
+import type { Service } from "../upstream/upstreams.ts"
+import { TrustedProxies } from "./proxies.ts"
+import {
+  compileUpstreamPath,
+  type Fallback,
+  type Route,
+  routeLabel,
+  type Step,
+  type Target,
+} from "./route.ts"
+import { RouteTable } from "./routes.ts"
+
+/** All that config decides, compiled. A worker holds one and swaps it by one assignment. */
+export interface Snapshot {
+  readonly config: Config
+  readonly table: RouteTable<Route>
+  /** Runs the default policies on requests that no route matches, so that they are logged and answered alike. */
+  readonly unmatched: Route
+  readonly proxies: TrustedProxies
+}
+
+/** The endpoints the gateway answers itself: Elysia applications, behind one function. */
+export interface Builtins {
+  /** Path patterns, as in config. */
+  readonly paths: readonly string[]
+  answer(exchange: Exchange): Promise<Answer>
+}
+
+export interface SnapshotParts {
+  readonly services: ReadonlyMap<string, Service>
+  /** Metric id of a route's label. */
+  readonly routeId: (label: string) => number
+  readonly builtins: Builtins
+  readonly policyDeps: PolicyDeps
+}
+
+/** Policies of `defaults` that built-in endpoints have too; the others could lock a load balancer out. */
+const BUILTIN_POLICIES: ReadonlySet<string> = new Set([
+  "request_id",
+  "trace",
+  "access_log",
+  "cors",
+  "compress",
+])
+
+/** Compiles a checked config. Throws `Error` for what only compiling finds; nothing live is touched then. */
+export function compileSnapshot(config: Config, parts: SnapshotParts): Snapshot {
+  const configured = config.routes.map((route) =>
+    compileRoute(config, route, configTarget(config, route, parts), parts),
+  )
+  const builtin = parts.builtins.paths.map((path) =>
+    compileRoute(config, bareRoute(path, config), { kind: "builtin", answer: parts.builtins.answer }, parts),
+  )
+  return {
+    config,
+    // Sorting is stable and configured routes come first: a route of config wins over a built-in of the same path.
+    table: new RouteTable([...configured, ...builtin]),
+    unmatched: {
+      ...compileRoute(config, bareRoute("/*", config), { kind: "none" }, parts),
+      label: "unmatched",
+      id: parts.routeId("unmatched"),
+    },
+    proxies: new TrustedProxies(config.server.trusted_proxies),
+  }
+}
+
+function bareRoute(path: string, config: Config): RouteConfig {
+  const dropped = Object.keys(config.defaults).filter((name) => !BUILTIN_POLICIES.has(name))
+  return {
+    path,
+    methods: [],
+    hosts: [],
+    headers: {},
+    allow_encoded: false,
+    without: dropped,
+  } as unknown as RouteConfig
+}
+
+function compileRoute(config: Config, route: RouteConfig, target: Target, parts: SnapshotParts): Route {
+  const pattern = parsePattern(route.path)
+  if (typeof pattern === "string") throw new Error(`compiling routes: ${pattern}`)
+  const label = routeLabel(route)
+  const steps = effectivePolicies(config, route).map(({ policy, options }) => ({
+    policy: policy.name,
+    failsClosed: policy.failsClosed,
+    always: policy.always ?? false,
+    steps: policy.compile(options as never, parts.policyDeps, {
+      path: route.path,
+      methods: route.methods,
+      label,
+    }),
+  }))
+  return {
+    id: parts.routeId(label),
+    label,
+    service: route.service ?? "",
+    pattern,
+    methods: new Set<string>(route.methods),
+    hosts: route.hosts.map((host) => {
+      const parsed = parseHostPattern(host)
+      if (typeof parsed === "string") throw new Error(`compiling routes: ${parsed}`)
+      return parsed
+    }),
+    headers: Object.entries(route.headers).map(([name, value]) => [name.toLowerCase(), value] as const),
+    target,
+    requestSteps: pick(steps, "request"),
+    responseSteps: pick(steps, "response").reverse(),
+    doneSteps: pick(steps, "done"),
+    timeoutMs: route.timeout ?? (target.kind === "service" ? target.service.config.timeout : 0),
+    maxBodyBytes: config.server.max_body,
+    allowEncoded: route.allow_encoded,
+    websocket: route.websocket === "relay",
+    upstreamPath: compileUpstreamPath(route),
+  }
+}
+
+interface CompiledPolicy {
+  readonly policy: string
+  readonly failsClosed: boolean
+  readonly always: boolean
+  readonly steps: PolicySteps
+}
+
+/** The steps of one kind that are there; a policy without one costs nothing. */
+function pick<Name extends "request" | "response" | "done">(
+  policies: readonly CompiledPolicy[],
+  name: Name,
+): Step<Name>[] {
+  return policies.flatMap(({ policy, failsClosed, always, steps }) => {
+    const run = steps[name]
+    return run === undefined
+      ? []
+      : [{ policy, failsClosed, always, run: run.bind(steps) as Step<Name>["run"] }]
+  })
+}
+
+function configTarget(config: Config, route: RouteConfig, parts: SnapshotParts): Target {
+  if (route.respond !== undefined) return { kind: "respond", answer: staticAnswer(route.respond) }
+  const service = serviceNamed(route.service ?? "", parts)
+  return { kind: "service", service, fallback: compileFallback(config, service.name, parts) }
+}
+
+function compileFallback(config: Config, name: string, parts: SnapshotParts): Fallback | undefined {
+  const fallback = config.services[name]?.fallback
+  if (fallback === undefined) return undefined
+  if ("service" in fallback) return { kind: "service", service: serviceNamed(fallback.service, parts) }
+  return { kind: "respond", answer: staticAnswer(fallback) }
+}
+
+function serviceNamed(name: string, parts: SnapshotParts): Service {
+  const service = parts.services.get(name)
+  if (service === undefined) throw new Error(`compiling routes: there is no service "${name}"`)
+  return service
+}
+
+function staticAnswer(from: { status: number; headers: Record<string, string>; body: string }): Answer {
+  return { status: from.status, fields: FieldList.of(from.headers), body: Buffer.from(from.body) }
+}

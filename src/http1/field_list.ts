@@ -1,0 +1,40 @@
+import type { Fields, NameSet } from "./fields.ts"
+
+/** A header section made by the gateway itself, from a flat list: name, value, … with names in lower case. */
+export class FieldList implements Fields {
+  readonly #lines: readonly string[]
+
+  constructor(lines: readonly string[]) {
+    this.#lines = lines
+  }
+
+  /** From an object, names in any case. */
+  static of(headers: Readonly<Record<string, string>>): FieldList {
+    return new FieldList(Object.entries(headers).flatMap(([name, value]) => [name.toLowerCase(), value]))
+  }
+
+  get(name: string): string | undefined {
+    let found: string | undefined
+    for (let i = 0; i < this.#lines.length; i += 2) {
+      if (this.#lines[i] !== name) continue
+      found = found === undefined ? this.#lines[i + 1] : `${found}, ${this.#lines[i + 1]}`
+    }
+    return found
+  }
+
+  flat(): readonly string[] {
+    return this.#lines
+  }
+
+  copy(out: Buffer, at: number, dropped: NameSet): number {
+    for (let i = 0; i < this.#lines.length; i += 2) {
+      if (dropped.has(this.#lines[i]!)) continue
+      const line = `${this.#lines[i]}: ${this.#lines[i + 1]}\r\n`
+      if (at + line.length > out.length) throw new RangeError("copying header fields: the buffer is full")
+      at += out.latin1Write(line, at)
+    }
+    return at
+  }
+}
+
+export const NO_FIELDS: Fields = new FieldList([])

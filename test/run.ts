@@ -1,0 +1,60 @@
+/**
+ * `./build.sh test`: what the tests need from Debian, lint, then every test with coverage. Ends with the
+ * plain line "N passed, N failed"; a failed lint counts as one failed test.
+ */
+import { $ } from "bun"
+
+const REQUIRED: readonly (readonly [command: string, debianPackage: string])[] = [
+  ["nginx", "nginx-light"],
+  ["redis-server", "redis-server"],
+  ["openssl", "openssl"],
+  ["curl", "curl"],
+]
+
+async function installMissing(): Promise<void> {
+  const missing = REQUIRED.filter(
+    ([command]) => Bun.which(command, { PATH: `${process.env.PATH}:/usr/sbin` }) === null,
+  )
+  if (missing.length === 0) return
+  const packages = missing.map(([, name]) => name)
+  console.log(`installing from Debian: ${packages.join(" ")}`)
+  const sudo = process.getuid?.() === 0 ? [] : ["sudo"]
+  await $`${sudo} apt-get update -qq`
+  // Not started as services: every test starts its own.
+  await $`${sudo} env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends ${packages}`
+}
+
+/** Runs a command with its output passed through; its exit code and all it printed. */
+async function run(command: string[]): Promise<{ code: number; output: string }> {
+  const child = Bun.spawn(command, {
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, FORCE_COLOR: "0" },
+  })
+  let output = ""
+  const pass = async (from: ReadableStream<Uint8Array>): Promise<void> => {
+    const decoder = new TextDecoder()
+    for await (const chunk of from) {
+      process.stdout.write(chunk)
+      output += decoder.decode(chunk, { stream: true })
+    }
+  }
+  await Promise.all([pass(child.stdout), pass(child.stderr)])
+  return { code: await child.exited, output }
+}
+
+function count(output: string, word: "pass" | "fail"): number {
+  let sum = 0
+  for (const found of output.matchAll(new RegExp(`^\\s*(\\d+) ${word}$`, "gm"))) sum += Number(found[1])
+  return sum
+}
+
+await installMissing()
+const lint = await run(["node_modules/.bin/biome", "ci", "src", "test", "bench"])
+const tests = await run([process.execPath, "test", "--coverage", ...process.argv.slice(2)])
+const passed = count(tests.output, "pass")
+const counted = count(tests.output, "fail")
+// A crash or a missed coverage threshold fails the run without a failed test of its own.
+const failed = Math.max(counted, tests.code === 0 ? 0 : 1) + (lint.code === 0 ? 0 : 1)
+console.log(`\n${passed} passed, ${failed} failed`)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)
