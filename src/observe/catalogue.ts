@@ -33,12 +33,14 @@ export const METHODS = [
 export const ATTEMPT_OUTCOMES = [
   "answered",
   "server_error",
-  "unreachable",
+  "connect",
+  "connect_timeout",
+  "pool_full",
+  "pool_timeout",
   "reset",
   "timeout",
   "protocol",
-  "overloaded",
-  "client_gone",
+  "cancelled",
 ] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
