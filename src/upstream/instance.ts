@@ -1,0 +1,60 @@
+import type { Clock } from "../lib/clock.ts"
+import { parseAddress } from "./address.ts"
+import { InstanceState } from "./instance_state.ts"
+import type { UpstreamMemory } from "./memory.ts"
+import { Pool, type PoolOptions } from "./pool.ts"
+import { keepResolved, type LookUp } from "./resolved_address.ts"
+
+/** One running copy of a service, as one worker sees it: its connections, and what all threads know of it. */
+export class Instance {
+  readonly service: string
+  /** As config writes it; for logs and metrics. */
+  readonly url: string
+  readonly state: InstanceState
+  readonly pool: Pool
+  readonly #worker: number
+
+  /** Throws when the URL is no address. */
+  constructor(
+    service: string,
+    url: string,
+    memory: UpstreamMemory,
+    slot: number,
+    worker: number,
+    options: PoolOptions,
+    deps: { readonly now: Clock; readonly lookUp: LookUp },
+  ) {
+    this.service = service
+    this.url = url
+    this.state = new InstanceState(memory, slot)
+    this.pool = new Pool(
+      keepResolved(parseAddress(url), deps.lookUp, deps.now),
+      named(url, options),
+      deps.now,
+    )
+    this.#worker = worker
+  }
+
+  /** A request to it begins; every one must `end`. */
+  begin(): void {
+    this.state.begin(this.#worker)
+  }
+
+  end(): void {
+    this.state.end(this.#worker)
+  }
+}
+
+/** The certificate is verified against the configured name, also when an address is connected to. */
+function named(url: string, options: PoolOptions): PoolOptions {
+  const address = parseAddress(url)
+  if (!address.tls || options.tls?.serverName !== undefined || "unix" in address.target) return options
+  return {
+    ...options,
+    tls: {
+      ca: options.tls?.ca,
+      rejectUnauthorized: options.tls?.rejectUnauthorized ?? true,
+      serverName: address.target.hostname,
+    },
+  }
+}

@@ -1,0 +1,90 @@
+import type { Clock } from "../lib/clock.ts"
+import { clearInstance, clearService, MAX_INSTANCES, MAX_SERVICES, type UpstreamMemory } from "./memory.ts"
+import type { ServiceConfig } from "./service.ts"
+
+/** Where each service and instance has its record in shared memory. Plain data, posted with the config. */
+export interface Slots {
+  readonly services: Readonly<Record<string, number>>
+  /** Keyed by `instanceKey(service, url)`. */
+  readonly instances: Readonly<Record<string, number>>
+}
+
+/** Identity of an instance over reloads: its service's name and its URL. */
+export function instanceKey(service: string, url: string): string {
+  return `${service}\n${url}`
+}
+
+/** URL of an instance as config writes it, long or short. */
+export function instanceUrl(instance: ServiceConfig["instances"][number]): string {
+  return typeof instance === "string" ? instance : instance.url
+}
+
+/**
+ * Gives out records by identity, so that health, breaker and counts survive reloads. For the control thread
+ * only. A freed record is used again as late as possible: requests of the old owner may still be under way.
+ */
+export class SlotDirectory {
+  readonly #memory: UpstreamMemory
+  readonly #now: Clock
+  readonly #services = new SlotTable("services", MAX_SERVICES)
+  readonly #instances = new SlotTable("instances", MAX_INSTANCES)
+
+  constructor(memory: UpstreamMemory, now: Clock) {
+    this.#memory = memory
+    this.#now = now
+  }
+
+  /** Throws when there are more than the memory holds; then nothing has changed. */
+  assign(services: Readonly<Record<string, ServiceConfig>>): Slots {
+    const names = Object.keys(services)
+    const keys = new Set<string>()
+    for (const name of names)
+      for (const instance of services[name]!.instances) keys.add(instanceKey(name, instanceUrl(instance)))
+    this.#services.check(names.length)
+    this.#instances.check(keys.size)
+    return {
+      services: this.#services.assign(new Set(names), (slot) => clearService(this.#memory, slot)),
+      instances: this.#instances.assign(keys, (slot) => clearInstance(this.#memory, slot, this.#now())),
+    }
+  }
+}
+
+class SlotTable {
+  readonly #noun: string
+  readonly #capacity: number
+  readonly #used = new Map<string, number>()
+  /** Oldest freed first. */
+  readonly #freed: number[] = []
+  #next = 0
+
+  constructor(noun: string, capacity: number) {
+    this.#noun = noun
+    this.#capacity = capacity
+  }
+
+  check(wanted: number): void {
+    if (wanted > this.#capacity)
+      throw new Error(
+        `Assigning shared memory: ${wanted} ${this.#noun} are configured; at most ${this.#capacity} fit.`,
+      )
+  }
+
+  assign(keys: ReadonlySet<string>, clear: (slot: number) => void): Record<string, number> {
+    for (const [key, slot] of this.#used) {
+      if (keys.has(key)) continue
+      this.#used.delete(key)
+      this.#freed.push(slot)
+    }
+    const slots: Record<string, number> = Object.create(null)
+    for (const key of keys) {
+      let slot = this.#used.get(key)
+      if (slot === undefined) {
+        slot = this.#next < this.#capacity ? this.#next++ : this.#freed.shift()!
+        clear(slot)
+        this.#used.set(key, slot)
+      }
+      slots[key] = slot
+    }
+    return slots
+  }
+}

@@ -1,0 +1,175 @@
+import type { Clock } from "../lib/clock.ts"
+import type { Log } from "../observe/log.ts"
+import type { Balancer } from "./balance/balancer.ts"
+import { createBalancer } from "./balance/create.ts"
+import { Breaker } from "./breaker.ts"
+import { CandidateCache } from "./candidates.ts"
+import { Ejection } from "./ejection.ts"
+import { Instance } from "./instance.ts"
+import { Member } from "./member.ts"
+import type { UpstreamMemory } from "./memory.ts"
+import type { PoolOptions } from "./pool.ts"
+import { toPoolOptions } from "./pool_options.ts"
+import { type LookUp, lookUpName } from "./resolved_address.ts"
+import { compileRetry, RetryBudget, type RetryRules } from "./retry.ts"
+import type { ServiceConfig } from "./service.ts"
+import { instanceKey, instanceUrl, type Slots } from "./slots.ts"
+
+/** How one attempt ended, for metrics. */
+export type AttemptKind =
+  | "success"
+  | "server_error"
+  | "connect"
+  | "connect_timeout"
+  | "pool_full"
+  | "pool_timeout"
+  | "reset"
+  | "timeout"
+  | "protocol"
+  | "cancelled"
+
+/** Something operators want to know, seen by this thread. Also logged. */
+export type UpstreamChange =
+  | { readonly kind: "ejected"; readonly service: string; readonly instance: string; readonly forMs: number }
+  | { readonly kind: "circuit"; readonly service: string; readonly state: "open" | "closed" | "half_open" }
+
+export interface UpstreamDeps {
+  readonly now: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly log: Log
+  /** Told of every attempt when it ended. Must not throw. */
+  readonly onAttempt?: (service: Service, instance: Instance, kind: AttemptKind) => void
+  readonly onChange?: (change: UpstreamChange) => void
+  /** Waits between attempts; default: a timer. */
+  readonly sleep?: (ms: number) => Promise<void>
+  /** Default: the system's resolver. */
+  readonly lookUp?: LookUp
+}
+
+/** A service compiled for one worker: immutable; what lives is in its instances and in shared memory. */
+export interface Service {
+  readonly name: string
+  readonly config: ServiceConfig
+  /** In the order of config; `members[i]` is how balancers see `instances[i]`. */
+  readonly instances: readonly Instance[]
+  readonly members: readonly Member[]
+  readonly candidates: CandidateCache
+  /** `undefined`: there is one instance and nothing to choose. */
+  readonly balancer: Balancer | undefined
+  readonly breaker: Breaker | undefined
+  readonly ejection: Ejection
+  readonly retry: RetryRules
+  readonly budget: RetryBudget
+  readonly deps: Required<Pick<UpstreamDeps, "now" | "random" | "log" | "sleep">> &
+    Pick<UpstreamDeps, "onAttempt" | "onChange">
+}
+
+/**
+ * How long the connections to an instance stay usable after config has dropped it: requests that hold the
+ * older config may ask it until then. Those under way go on to their end in any case.
+ */
+export const RETIRE_AFTER_MS = 60_000
+
+interface Kept {
+  readonly instance: Instance
+  /** What its pool was made from. */
+  readonly made: string
+}
+
+/** All services of one worker thread. Instances are kept over reloads by identity. */
+export class Upstreams {
+  readonly #memory: UpstreamMemory
+  readonly #worker: number
+  readonly #deps: UpstreamDeps
+  readonly #serviceDeps: Service["deps"]
+  #kept = new Map<string, Kept>()
+  readonly #retired = new Map<Instance, Timer>()
+
+  constructor(memory: UpstreamMemory, worker: number, deps: UpstreamDeps) {
+    this.#memory = memory
+    this.#worker = worker
+    this.#deps = deps
+    this.#serviceDeps = { ...deps, sleep: deps.sleep ?? Bun.sleep }
+  }
+
+  /** Compiles the services. Throws on what cannot work (bad address, unreadable file); nothing has changed then. */
+  apply(services: Readonly<Record<string, ServiceConfig>>, slots: Slots): ReadonlyMap<string, Service> {
+    const kept = new Map<string, Kept>()
+    const compiled = new Map<string, Service>()
+    for (const [name, config] of Object.entries(services))
+      compiled.set(name, this.#compile(name, config, slots, kept))
+    for (const [key, { instance }] of this.#kept)
+      if (kept.get(key)?.instance !== instance) this.#retire(instance)
+    this.#kept = kept
+    return compiled
+  }
+
+  /** Closes what is idle; exchanges under way finish. */
+  close(): void {
+    for (const { instance } of this.#kept.values()) instance.pool.close()
+    for (const [instance, timer] of this.#retired) {
+      clearTimeout(timer)
+      instance.pool.close()
+    }
+    this.#kept.clear()
+    this.#retired.clear()
+  }
+
+  #compile(name: string, config: ServiceConfig, slots: Slots, kept: Map<string, Kept>): Service {
+    const memory = this.#memory
+    const slot = slots.services[name]!
+    const options = toPoolOptions(name, config)
+    const instances: Instance[] = []
+    const members: Member[] = []
+    for (const [index, entry] of config.instances.entries()) {
+      const url = instanceUrl(entry)
+      const instance = this.#instance(name, url, options, slots, kept)
+      instances.push(instance)
+      const weight = typeof entry === "string" ? 1 : entry.weight
+      members.push(new Member(index, url, weight, instance.state, config.slow_start))
+    }
+    return {
+      name,
+      config,
+      instances,
+      members,
+      candidates: new CandidateCache(memory, slot, members, config.panic_threshold),
+      balancer: createBalancer(config, members, this.#deps.random),
+      breaker: config.breaker === undefined ? undefined : new Breaker(memory, slot, config.breaker),
+      ejection: new Ejection(memory, slot, this.#worker, config.ejection, members),
+      retry: compileRetry(config.retry),
+      budget: new RetryBudget(memory, slot, config.retry.budget),
+      deps: this.#serviceDeps,
+    }
+  }
+
+  #instance(
+    service: string,
+    url: string,
+    options: PoolOptions,
+    slots: Slots,
+    kept: Map<string, Kept>,
+  ): Instance {
+    const key = instanceKey(service, url)
+    const slot = slots.instances[key]!
+    const made = JSON.stringify([slot, options])
+    let found = kept.get(key) ?? this.#kept.get(key)
+    if (found === undefined || found.made !== made) {
+      const deps = { now: this.#deps.now, lookUp: this.#deps.lookUp ?? lookUpName }
+      const instance = new Instance(service, url, this.#memory, slot, this.#worker, options, deps)
+      found = { instance, made }
+    }
+    kept.set(key, found)
+    return found.instance
+  }
+
+  #retire(instance: Instance): void {
+    const timer = setTimeout(() => {
+      this.#retired.delete(instance)
+      instance.pool.close()
+    }, RETIRE_AFTER_MS)
+    timer.unref()
+    this.#retired.set(instance, timer)
+  }
+}
