@@ -1,22 +1,20 @@
 import type { Config } from "../config/schema.ts"
 import type { Accounting } from "../observe/account.ts"
-import type { Log } from "../observe/log.ts"
 import { fail } from "../policies/failure.ts"
 import type { PolicyDeps } from "../policies/policy.ts"
 import { type Arrival, Exchange } from "../upstream/exchange.ts"
 import type { Slots } from "../upstream/slots.ts"
 import type { Upstreams } from "../upstream/upstreams.ts"
 import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "./dropped.ts"
-import { account, handle } from "./handle.ts"
+import { account, handle, type Runtime } from "./handle.ts"
 import { renderFailure } from "./render.ts"
 import { type Builtins, compileSnapshot, type Snapshot } from "./snapshot.ts"
 
-export interface GatewayDeps {
+export interface GatewayDeps extends Runtime {
   readonly upstreams: Upstreams
   readonly builtins: Builtins
   readonly accounting: Accounting
   readonly policyDeps: PolicyDeps
-  readonly log: Log
 }
 
 /** The HTTP data plane of one worker: the newest snapshot, and what a door needs to run exchanges through it. */

@@ -14,10 +14,10 @@ import { settleClient } from "./proxies.ts"
 import { renderFailure } from "./render.ts"
 import type { Fallback, Route, Target } from "./route.ts"
 import type { Snapshot } from "./snapshot.ts"
-import { openSocket } from "./socket.ts"
+import { openSocket, type SocketRuntime } from "./socket.ts"
 
 /** What running a request needs besides the snapshot. */
-export interface Runtime {
+export interface Runtime extends SocketRuntime {
   readonly log: Log
 }
 
@@ -64,7 +64,7 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
 
     // 4. The target answers.
     if (verdict === undefined) {
-      const result = await askTarget(exchange, found.target, route.timeoutMs)
+      const result = await askTarget(exchange, found.target, route.timeoutMs, runtime)
       if (result?.kind === "failure") refusal = result
     } else if (verdict.kind === "answer") {
       exchange.answer = verdict.answer
@@ -181,6 +181,7 @@ async function askTarget(
   exchange: Exchange,
   target: Target,
   timeoutMs: number,
+  runtime: Runtime,
 ): Promise<Failure | undefined> {
   switch (target.kind) {
     case "respond":
@@ -193,7 +194,8 @@ async function askTarget(
       return fail("NOT_FOUND")
     case "service":
       if ((exchange.route as Route).websocket && exchange.header("upgrade") !== undefined) {
-        return openSocket(exchange, target.service, timeoutMs)
+        const opened = await openSocket(exchange, target.service, timeoutMs, runtime)
+        if (opened !== "http") return opened
       }
       return askService(exchange, target.service, target.fallback, timeoutMs)
   }

@@ -110,6 +110,18 @@ export const FAILURES = {
     "The request head is too large.",
     "Request line and headers together may take 16 KB and 198 fields.",
   ),
+  HANDSHAKE_UNAUTHENTICATED: row(
+    401,
+    "authentication",
+    "The service asks for credentials before it opens a WebSocket.",
+    "The service refused the handshake with 401.",
+  ),
+  HANDSHAKE_FORBIDDEN: row(
+    403,
+    "authorization",
+    "The service does not open this WebSocket to the caller.",
+    "The service refused the handshake with 403.",
+  ),
   ORIGIN_NOT_ALLOWED: row(
     403,
     "authorization",

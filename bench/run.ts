@@ -1,0 +1,15 @@
+/** `./build.sh bench [scenario…]`: runs the named scenarios, or all. Exit code 1 when one misses its target. */
+import { plain } from "./plain.ts"
+
+const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = { plain }
+
+const asked = process.argv.slice(2)
+const unknown = asked.filter((name) => SCENARIOS[name] === undefined)
+if (unknown.length > 0) {
+  console.error(`unknown scenario ${unknown.join(", ")}; there are: ${Object.keys(SCENARIOS).join(", ")}`)
+  process.exit(1)
+}
+let held = true
+for (const name of asked.length > 0 ? asked : Object.keys(SCENARIOS))
+  held = (await SCENARIOS[name]!()) && held
+process.exit(held ? 0 : 1)
