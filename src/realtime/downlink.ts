@@ -112,8 +112,8 @@ export class Downlink {
   #deliver(client: ClientSocket, data: Message): boolean {
     const result = client.send(data)
     const bytes = byteLength(data)
-    // 0 is also the result of an empty message that went well.
-    if (result === 0 && bytes > 0) return false
+    // 0 is also the result of an empty message that went well, and of any on a socket about to report its end.
+    if (result === 0 && bytes > 0) return client.readyState !== WebSocket.OPEN
     this.#onSent(bytes)
     if (result === -1) this.#block()
     return true

@@ -216,9 +216,10 @@ export class Relay implements SocketHandler, RelayMember {
   /** Finds a service whose machine has vanished: TCP alone would not tell. */
   #probe(nowMs: number): void {
     const silentMs = nowMs - this.#heardAt
+    if (silentMs <= this.#limits.pingIntervalMs) return
     if (this.#socket.isPaused) this.#heardAt = nowMs
     else if (silentMs > 2 * this.#limits.pingIntervalMs) this.#up.terminate()
-    else if (silentMs > this.#limits.pingIntervalMs && this.#probedAt <= this.#heardAt) {
+    else if (this.#probedAt <= this.#heardAt) {
       this.#probedAt = nowMs
       this.#pongsDueFromUp++
       this.#socket.ping()

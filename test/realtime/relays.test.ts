@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { createHash } from "node:crypto"
-import { createServer, type Socket } from "node:net"
+import { connect, createServer, type Socket } from "node:net"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
 import { startWsProxy } from "../support/ws_proxy.ts"
@@ -140,6 +140,15 @@ describe("relays", () => {
     proxy.stop()
   })
 
+  test("the registry looks after its relays by itself", async () => {
+    const proxy = startWsProxy({ upstream: service.url, limits: { idleTimeoutMs: 50 } })
+    const client = await openWs(`${proxy.url}/echo`)
+    await until(() => client.closed !== undefined, "the idle timeout")
+    expect(client.closed?.code).toBe(1001)
+    await until(() => proxy.relays.size === 0, "the end")
+    proxy.stop()
+  })
+
   test("a silent service is pinged, and its pong is not passed on", async () => {
     const { proxy, pass } = startTimed(service.url)
     const client = await openWs(`${proxy.url}/echo`)
@@ -181,6 +190,25 @@ describe("relays", () => {
     expect(proxy.counted.open).toBe(0)
     proxy.stop()
     deaf.stop()
+  })
+
+  test("a client that leaves during the handshake leaves no relay behind", async () => {
+    const gated = startWsService()
+    const { proxy } = startTimed(gated.url)
+    const socket = connect(proxy.port, "127.0.0.1")
+    socket.write(
+      "GET /gate HTTP/1.1\r\nHost: test.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )
+    await until(() => gated.handshakes.length === 1, "the service to be asked")
+    socket.resetAndDestroy()
+    gated.openGate()
+    await until(() => gated.sessions[0]?.closed !== undefined, "the service to hear")
+    await until(() => proxy.relays.size === 0, "the end")
+    expect(proxy.counted.open).toBe(0)
+    expect(proxy.problems).toEqual([])
+    proxy.stop()
+    gated.stop()
   })
 
   test("a relay whose client never completes the handshake is dropped", async () => {

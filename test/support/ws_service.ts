@@ -12,22 +12,24 @@ interface Session {
 
 /**
  * A service that echoes, and does what text messages ask: `close:4000:why`, `close` (no code), `drop`,
- * `ping:x`, `pong:x`. Paths: `/status/401` refuses, `/hang` never answers, `/early` speaks first,
+ * `ping:x`, `pong:x`. Paths: `/status/401` refuses, `/hang` never answers, `/gate` waits for `openGate`, `/early` speaks first,
  * `/early-close` speaks and closes, `/quiet` only listens, `/protocol/x` chooses subprotocol x, `/none` none.
  */
 export function startWsService() {
   const sessions: Session[] = []
   const handshakes: Record<string, string>[] = []
+  const gate = Promise.withResolvers<void>()
   const server = Bun.serve<Session>({
     hostname: "127.0.0.1",
     port: 0,
     development: false,
     idleTimeout: 0,
-    fetch(request, server) {
+    async fetch(request, server) {
       const path = new URL(request.url).pathname
       handshakes.push(Object.fromEntries(request.headers.entries()))
       if (path.startsWith("/status/")) return new Response("refused", { status: Number(path.slice(8)) })
       if (path === "/hang") return new Promise<Response>(() => {})
+      if (path === "/gate") await gate.promise
       const headers: Record<string, string> = {}
       if (path === "/none") headers["sec-websocket-protocol"] = ""
       if (path.startsWith("/protocol/")) headers["sec-websocket-protocol"] = path.slice(10)
@@ -70,6 +72,7 @@ export function startWsService() {
     port: server.port!,
     sessions,
     handshakes,
+    openGate: () => gate.resolve(),
     stop: () => server.stop(true),
   }
 }
