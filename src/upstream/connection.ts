@@ -151,9 +151,13 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     if (this.#owner.tls === undefined) this.#ready()
   }
 
-  shook(verified: boolean, error: Error | null): void {
+  shook(succeeded: boolean, error: Error | null): void {
     if (this.#state !== CONNECTING) return
-    if (verified) this.#ready()
+    // `succeeded` also speaks of the name; `authorized` of the chain. With verification off either may be
+    // false on a connection that is fine, and only a broken handshake (EPROTO) counts.
+    const { rejectUnauthorized } = this.#owner.tls!
+    const broken = error !== null && error !== undefined && "code" in error && error.code === "EPROTO"
+    if (rejectUnauthorized ? succeeded && this.#socket!.authorized : !broken) this.#ready()
     else this.#lost(`TLS: ${error?.message ?? "handshake failed"}`)
   }
 

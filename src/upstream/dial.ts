@@ -7,8 +7,8 @@ export type UpstreamSocket = Socket<SocketUser>
 export interface SocketUser {
   /** Connected; with TLS the handshake is still to come. */
   opened(socket: UpstreamSocket): void
-  /** The TLS handshake is over; nothing may be sent unless it was verified. */
-  shook(verified: boolean, error: Error | null): void
+  /** The TLS handshake is over, one way or the other. `succeeded`: and the certificate fits the name. */
+  shook(succeeded: boolean, error: Error | null): void
   received(bytes: Buffer): void
   /** The socket takes bytes again. */
   drained(): void
@@ -24,7 +24,7 @@ export interface SocketUser {
 const HANDLERS: SocketHandler<SocketUser> = {
   binaryType: "buffer",
   open: (socket) => socket.data.opened(socket),
-  handshake: (socket, verified, error) => socket.data.shook(verified, error),
+  handshake: (socket, succeeded, error) => socket.data.shook(succeeded, error),
   data: (socket, bytes) => socket.data.received(bytes),
   drain: (socket) => socket.data.drained(),
   end: (socket) => socket.data.endReceived(),
