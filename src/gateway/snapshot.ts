@@ -2,6 +2,7 @@ import { parseHostPattern, parsePattern } from "../config/pattern.ts"
 import { effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
 import { FieldList } from "../http1/field_list.ts"
+import { UNMATCHED } from "../observe/labels.ts"
 import type { PolicyDeps, PolicySteps } from "../policies/policy.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import type { Service } from "../upstream/upstreams.ts"
@@ -62,9 +63,8 @@ export function compileSnapshot(config: Config, parts: SnapshotParts): Snapshot 
     // Sorting is stable and configured routes come first: a route of config wins over a built-in of the same path.
     table: new RouteTable([...configured, ...builtin]),
     unmatched: {
-      ...compileRoute(config, bareRoute("/*", config), { kind: "none" }, parts),
-      label: "unmatched",
-      id: parts.routeId("unmatched"),
+      ...compileRoute(config, bareRoute("/*", config), { kind: "none" }, parts, "unmatched"),
+      id: UNMATCHED,
     },
     proxies: new TrustedProxies(config.server.trusted_proxies),
   }
@@ -82,10 +82,15 @@ function bareRoute(path: string, config: Config): RouteConfig {
   } as unknown as RouteConfig
 }
 
-function compileRoute(config: Config, route: RouteConfig, target: Target, parts: SnapshotParts): Route {
+function compileRoute(
+  config: Config,
+  route: RouteConfig,
+  target: Target,
+  parts: SnapshotParts,
+  label = routeLabel(route),
+): Route {
   const pattern = parsePattern(route.path)
   if (typeof pattern === "string") throw new Error(`compiling routes: ${pattern}`)
-  const label = routeLabel(route)
   const steps = effectivePolicies(config, route).map(({ policy, options }) => ({
     policy: policy.name,
     failsClosed: policy.failsClosed,

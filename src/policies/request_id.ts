@@ -9,6 +9,7 @@ export const requestId = definePolicy({
   name: "request_id",
   doc: "Gives every request an id, sent to the service and back to the client, and logged.",
   failsClosed: false,
+  always: true,
   schema: Type.Object(
     {
       header: Type.String({

@@ -17,6 +17,7 @@ export const trace = definePolicy({
   name: "trace",
   doc: "Continues the client's trace or starts one (W3C Trace Context) and passes it on to the service.",
   failsClosed: false,
+  always: true,
   schema: Type.Object(
     {
       trust: Type.Boolean({

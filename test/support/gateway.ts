@@ -1,0 +1,110 @@
+import { type Door, openServeDoor, type TlsPair } from "../../src/edge/serve.ts"
+import { Gateway } from "../../src/gateway/gateway.ts"
+import type { Builtins } from "../../src/gateway/snapshot.ts"
+import { now } from "../../src/lib/clock.ts"
+import { Accounting } from "../../src/observe/account.ts"
+import { createSeriesBuffer, Series } from "../../src/observe/series.ts"
+import { FAILURES } from "../../src/policies/failure.ts"
+import { Relays } from "../../src/realtime/relays.ts"
+import { createUpstreamMemory, type UpstreamMemory } from "../../src/upstream/memory.ts"
+import { SlotDirectory } from "../../src/upstream/slots.ts"
+import { Upstreams } from "../../src/upstream/upstreams.ts"
+import { exampleConfig } from "./config.ts"
+import { type LoggedEvent, memoryLog } from "./memory_log.ts"
+
+export interface TestGateway {
+  readonly gateway: Gateway
+  readonly memory: UpstreamMemory
+  readonly log: readonly LoggedEvent[]
+  /** Access-log lines, parsed. */
+  readonly access: readonly Record<string, unknown>[]
+  readonly accessText: readonly string[]
+  readonly relays: Relays
+  /** Applies another config. */
+  apply(file: object): void
+  close(): void
+}
+
+const NO_BUILTINS: Builtins = { paths: [], answer: () => Promise.reject(new Error("no built-ins here")) }
+
+/** The data plane of one worker without a door, from what a config file would hold. */
+export function makeGateway(file: object, builtins: Builtins = NO_BUILTINS): TestGateway {
+  const memory = createUpstreamMemory(1)
+  const slots = new SlotDirectory(memory, now)
+  const log = memoryLog()
+  const accessText: string[] = []
+  const upstreams = new Upstreams(memory, 0, { now, random: Math.random, log })
+  const relays = new Relays({ now })
+  const gateway = new Gateway({
+    upstreams,
+    builtins,
+    accounting: new Accounting(new Series(createSeriesBuffer()), {
+      codes: Object.keys(FAILURES),
+      serviceId: () => 0,
+    }),
+    policyDeps: {
+      now,
+      wallClock: Date.now,
+      random: Math.random,
+      log,
+      accessLog: { append: (line: string) => void accessText.push(line) },
+    },
+    relays,
+    onRelay: () => undefined,
+    log,
+  })
+  const apply = (changed: object): void => {
+    const config = exampleConfig(changed)
+    gateway.apply(config, slots.assign(config.services), () => 2)
+  }
+  apply(file)
+  return {
+    gateway,
+    memory,
+    log: log.events,
+    accessText,
+    get access() {
+      return accessText.map((line) => JSON.parse(line) as Record<string, unknown>)
+    },
+    relays,
+    apply,
+    close: () => upstreams.close(),
+  }
+}
+
+export interface ServedGateway extends TestGateway {
+  readonly door: Door
+  readonly port: number
+  /** "http://127.0.0.1:PORT". */
+  readonly url: string
+}
+
+/** The same behind the Serve door on a free port of loopback. */
+export function serveGateway(
+  file: object,
+  options: { tls?: TlsPair; builtins?: Builtins } = {},
+): ServedGateway {
+  const made = makeGateway(file, options.builtins)
+  const door = openServeDoor({
+    gateway: made.gateway,
+    server: exampleConfig(file).server,
+    tls: options.tls,
+    hostname: "127.0.0.1",
+    port: 0,
+    clock: now,
+    log: {
+      ...memoryLog(),
+      error: (event, fields) =>
+        void (made.log as LoggedEvent[]).push({ level: "error", event, fields: fields ?? {} }),
+    },
+  })
+  return Object.assign(made, {
+    door,
+    port: door.port,
+    url: `${options.tls ? "https" : "http"}://127.0.0.1:${door.port}`,
+    close() {
+      door.terminate()
+      made.relays.shutdown()
+    },
+  })
+}
