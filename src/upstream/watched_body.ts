@@ -18,6 +18,7 @@ export class WatchedBody implements BodySource, BodySink {
   readonly #source: BodySource
   readonly #now: Clock
   #sink: BodySink | undefined
+  #dropped = false
 
   constructor(source: BodySource, now: Clock) {
     this.#source = source
@@ -41,7 +42,7 @@ export class WatchedBody implements BodySource, BodySink {
   cancel(): void {
     // A connection that failed before it read anything must not spoil the body for the next one.
     if (this.state === "unread") return
-    if (this.state !== "complete" && this.state !== "broken") this.state = "dropped"
+    this.#dropped = true
     this.#source.cancel()
   }
 
@@ -49,8 +50,7 @@ export class WatchedBody implements BodySource, BodySink {
 
   write(chunk: Uint8Array): boolean {
     const more = this.#sink!.write(chunk)
-    // The connection may have dropped the body within the write.
-    if (this.state !== "dropped") this.#moved(more ? "waiting_for_client" : "waiting_for_upstream")
+    this.#moved(more ? "waiting_for_client" : "waiting_for_upstream")
     return more
   }
 
@@ -65,6 +65,8 @@ export class WatchedBody implements BodySource, BodySink {
   }
 
   #moved(state: WatchedBody["state"]): void {
+    // A connection may drop the body within a write: what it was waiting for then is what counts.
+    if (this.#dropped) return
     this.state = state
     this.movedAt = this.#now()
   }

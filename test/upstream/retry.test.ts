@@ -68,7 +68,6 @@ describe("[C-7.4 C-rel.2] a retry", () => {
       "waiting_for_upstream",
       "complete",
       "broken",
-      "dropped",
     ] as UploadState[])
       expect(retryKind(failed("connect", false), "PUT", upload, ALL, 1, false)).toBe("no")
   })
