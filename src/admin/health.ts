@@ -1,21 +1,11 @@
 import { Elysia } from "elysia"
-import type { BreakerState } from "../upstream/breaker.ts"
-
-/** How a service is, as far as this gateway knows. */
-export interface ServiceHealth {
-  readonly name: string
-  /** degraded: some instances are out, or the circuit is not closed; down: nothing would be asked. */
-  readonly status: "healthy" | "degraded" | "down"
-  /** `undefined`: the service has no breaker. */
-  readonly breaker: BreakerState | undefined
-  readonly instances: readonly { readonly healthy: boolean; readonly ejected: boolean }[]
-}
+import type { ServiceView } from "../upstream/describe.ts"
 
 export interface HealthDeps {
   readonly version: string
   /** Whether new requests should come here: a configuration is in force and no shutdown has begun. */
   readonly ready: () => boolean
-  readonly services: () => readonly ServiceHealth[]
+  readonly services: () => readonly ServiceView[]
   /** Wall clock, milliseconds since the epoch. */
   readonly wallClock: () => number
 }
@@ -79,15 +69,19 @@ export function createHealth(deps: HealthDeps) {
 }
 
 /** Instances are told apart by position: their addresses are nobody's business here. */
-function publicHealth(service: ServiceHealth): object {
+function publicHealth(service: ServiceView): object {
   return {
     status: service.status,
-    ...(service.breaker !== undefined && { breaker: service.breaker }),
-    instances: service.instances.map(({ healthy, ejected }, index) => ({ index, healthy, ejected })),
+    ...(service.breaker !== undefined && { breaker: service.breaker.state }),
+    instances: service.instances.map(({ healthy, ejectedForMs }, index) => ({
+      index,
+      healthy,
+      ejected: ejectedForMs > 0,
+    })),
   }
 }
 
-function worst(services: readonly ServiceHealth[]): ServiceHealth["status"] {
+function worst(services: readonly ServiceView[]): ServiceView["status"] {
   if (services.some((service) => service.status === "down")) return "down"
   return services.some((service) => service.status === "degraded") ? "degraded" : "healthy"
 }

@@ -5,12 +5,24 @@ import { FieldList } from "../http1/field_list.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import { createDocs } from "./docs.ts"
 import { createHealth, type HealthDeps } from "./health.ts"
-import { openApiText } from "./openapi.ts"
 
 export interface BuiltinDeps extends HealthDeps {
   /** The configuration in force; the API reference is made anew when it is another object. */
   readonly config: () => Config
 }
+
+/** Every path answered here: the routing table needs them before there is an app. */
+export const BUILTIN_PATHS: readonly string[] = [
+  "/health",
+  "/health/live",
+  "/health/ready",
+  "/health/dependencies",
+  "/docs",
+  "/docs/json",
+  "/docs/start.js",
+  "/docs/swagger-ui.js",
+  "/docs/swagger-ui.css",
+]
 
 /** The endpoints the gateway answers itself to anybody: /health… and /docs…. */
 export function createBuiltins(deps: BuiltinDeps): Builtins {
@@ -21,13 +33,16 @@ export function createBuiltins(deps: BuiltinDeps): Builtins {
     const config = deps.config()
     if (document === undefined || documented !== config) {
       documented = config
-      document = openApiText(config, deps.version, createHealth(deps))
+      // Loaded when first asked for: its packages would hold up the start of every worker.
+      document = import("./openapi.ts").then(({ openApiText }) =>
+        openApiText(config, deps.version, createHealth(deps)),
+      )
     }
     return document
   }
   const app = new Elysia().use(health).use(createDocs(openApi))
   return {
-    paths: app.routes.map((route) => route.path),
+    paths: BUILTIN_PATHS,
     answer: async (exchange) => toAnswer(await app.handle(toRequest(exchange))),
   }
 }

@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts"
 import type { LabelKind } from "../observe/labels.ts"
+import type { BreakerState } from "../upstream/breaker.ts"
 import type { UpstreamMemory } from "../upstream/memory.ts"
 import type { Slots } from "../upstream/slots.ts"
 
@@ -58,5 +59,7 @@ export type FromWorker =
   | { readonly kind: "access"; readonly lines: string }
   /** One line of the gateway's own log, without its line feed. */
   | { readonly kind: "log"; readonly line: string }
+  /** The worker saw a service's circuit move. */
+  | { readonly kind: "circuit"; readonly service: string; readonly state: BreakerState }
   /** A new certificate could not be taken; the old one stays. */
   | { readonly kind: "tls_rejected"; readonly error: string }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
-import type { ServiceHealth } from "../../src/admin/health.ts"
 import { type BuiltinDeps, createBuiltins } from "../../src/admin/public.ts"
+import type { InstanceView, ServiceView } from "../../src/upstream/describe.ts"
 import { exampleConfig } from "../support/config.ts"
 import { makeExchange } from "../support/exchange.ts"
 
@@ -42,22 +42,30 @@ test("[C-8.6] /health/live answers as long as the process does, /health/ready on
   expect(draining.fields.get("cache-control")).toBe("no-store")
 })
 
-const SERVICES: ServiceHealth[] = [
-  { name: "fine", status: "healthy", breaker: undefined, instances: [{ healthy: true, ejected: false }] },
+const instance = (healthy: boolean, ejectedForMs: number): InstanceView => ({
+  url: "http://10.1.2.3:8001",
+  healthy,
+  ejectedForMs,
+  inFlight: 0,
+  responseTimeMs: 0,
+  consecutiveFailures: 0,
+})
+const breaker = (state: "open" | "half_open") => ({ state, requests: 0, failures: 0, retryAfterMs: 0 })
+
+const SERVICES: ServiceView[] = [
+  { name: "fine", status: "healthy", breaker: undefined, instances: [instance(true, 0)] },
   {
     name: "half",
     status: "degraded",
-    breaker: "half_open",
-    instances: [
-      { healthy: true, ejected: false },
-      { healthy: false, ejected: true },
-    ],
+    breaker: breaker("half_open"),
+    instances: [instance(true, 0), instance(false, 1500)],
   },
 ]
 
 test("[C-8.6] [T-6.5] /health/dependencies shows each service with its circuit and instances", async () => {
   const answer = await get("/health/dependencies", { services: () => SERVICES })
   expect(answer.status).toBe(200)
+  expect(answer.text).not.toContain("10.1.2.3")
   expect(JSON.parse(answer.text)).toEqual({
     status: "degraded",
     timestamp: "2026-01-02T12:00:00.000Z",
@@ -76,7 +84,7 @@ test("[C-8.6] [T-6.5] /health/dependencies shows each service with its circuit a
 })
 
 test("[C-8.6] /health/dependencies is 503 when a service is down", async () => {
-  const down: ServiceHealth = { name: "gone", status: "down", breaker: "open", instances: [] }
+  const down: ServiceView = { name: "gone", status: "down", breaker: breaker("open"), instances: [] }
   const answer = await get("/health/dependencies", { services: () => [...SERVICES, down] })
   expect(answer.status).toBe(503)
   expect(JSON.parse(answer.text).status).toBe("down")
@@ -112,20 +120,10 @@ test("the document follows the configuration in force and is made once for each"
   expect(after).not.toContain("/first")
 })
 
-test("every path is told to the router, and HEAD is answered like GET", async () => {
+test("every path told to the router is answered, and HEAD is answered like GET", async () => {
   const app = builtins()
-  expect([...app.paths].sort()).toEqual(
-    [
-      "/docs",
-      "/docs/json",
-      "/docs/start.js",
-      "/docs/swagger-ui.css",
-      "/docs/swagger-ui.js",
-      "/health",
-      "/health/dependencies",
-      "/health/live",
-      "/health/ready",
-    ].sort(),
-  )
+  for (const path of app.paths) {
+    expect([path, (await app.answer(makeExchange({ path }))).status]).toEqual([path, 200])
+  }
   expect((await app.answer(makeExchange({ method: "HEAD", path: "/health" }))).status).toBe(200)
 })

@@ -1,0 +1,150 @@
+import { createBuiltins } from "../admin/public.ts"
+import { type Door, openServeDoor } from "../edge/serve.ts"
+import { Gateway } from "../gateway/gateway.ts"
+import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
+import { now } from "../lib/clock.ts"
+import { VERSION } from "../lib/version.ts"
+import { Accounting, AttemptCounter } from "../observe/account.ts"
+import { SERIES } from "../observe/catalogue.ts"
+import { OTHER, UNMATCHED } from "../observe/labels.ts"
+import { LineBuffer } from "../observe/line_buffer.ts"
+import { createLog } from "../observe/log_json.ts"
+import { Series, seriesKey } from "../observe/series.ts"
+import { FAILURES } from "../policies/failure.ts"
+import { Relays } from "../realtime/relays.ts"
+import { describeServices } from "../upstream/describe.ts"
+import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
+
+/** One data-plane thread: it answers clients with the newest configuration it was told. */
+export class DataPlane {
+  readonly #post: (message: FromWorker) => void
+  readonly #accessLog: LineBuffer
+  readonly #upstreams: Upstreams
+  readonly #gateway: Gateway
+  readonly #relays = new Relays({ now })
+  readonly #door: Door
+  /** One a service, by name: found at the first attempt. */
+  readonly #attempts = new Map<string, AttemptCounter>()
+  #generation: Generation
+
+  /** Opens the port. Throws `Error` with a message for the operator when it cannot. */
+  constructor(init: WorkerInit, post: (message: FromWorker) => void) {
+    this.#post = post
+    this.#generation = init.generation
+    const series = new Series(init.series)
+    const { config } = init.generation
+    const log = createLog(config.log.level, (line) => post({ kind: "log", line }))
+    this.#accessLog = new LineBuffer({
+      write: (lines) => post({ kind: "access", lines }),
+      onDropped: (lines) => series.add(seriesKey(SERIES.logDropped), lines),
+    })
+    this.#upstreams = new Upstreams(init.memory, init.worker, {
+      now,
+      random: Math.random,
+      log,
+      onAttempt: (service, _instance, kind) => this.#attempt(series, service.name, kind),
+      onChange: (change) => {
+        if (change.kind === "circuit") post({ kind: "circuit", service: change.service, state: change.state })
+      },
+    })
+    this.#gateway = new Gateway({
+      upstreams: this.#upstreams,
+      builtins: createBuiltins({
+        version: VERSION,
+        wallClock: Date.now,
+        ready: () => this.#gateway.ready && !this.#gateway.draining,
+        config: () => this.#generation.config,
+        services: () =>
+          describeServices(init.memory, this.#generation.config.services, this.#generation.slots, now()),
+      }),
+      accounting: new Accounting(series, {
+        codes: Object.keys(FAILURES),
+        serviceId: (service) => this.#generation.labels.service[service] ?? OTHER,
+      }),
+      relays: this.#relays,
+      onRelay: (change) => series.add(seriesKey(SERIES.websockets), change),
+      policyDeps: { now, wallClock: Date.now, random: Math.random, log, accessLog: this.#accessLog },
+      log,
+    })
+    this.#apply(init.generation)
+    this.#door = this.#open(init, log)
+    post({ kind: "ready", port: this.#door.port, generation: init.generation.number })
+  }
+
+  /** Handles what comes after `init`. */
+  receive(message: Exclude<ToWorker, WorkerInit>): void {
+    switch (message.kind) {
+      case "apply":
+        this.#post({
+          kind: "applied",
+          generation: message.generation.number,
+          error: this.#tryApply(message.generation),
+        })
+        return
+      case "tls":
+        try {
+          this.#door.replaceTls(message.pair)
+        } catch (error) {
+          this.#post({ kind: "tls_rejected", error: (error as Error).message })
+        }
+        return
+      case "drain":
+        this.#gateway.draining = true
+        return
+      case "close":
+        void this.#close()
+        return
+      case "ping":
+        this.#post({ kind: "pong" })
+    }
+  }
+
+  #open(init: WorkerInit, log: ReturnType<typeof createLog>): Door {
+    const { server } = init.generation.config
+    const { hostname, port, tls } = init
+    try {
+      return openServeDoor({ gateway: this.#gateway, server, tls, hostname, port, clock: now, log })
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== "EADDRINUSE") throw error
+      throw new Error(
+        `listening on ${hostname}:${port}: the port is taken by another program; choose another server.port`,
+      )
+    }
+  }
+
+  #apply(generation: Generation): void {
+    const { route } = generation.labels
+    const routeId = (label: string): number => (label === "unmatched" ? UNMATCHED : (route[label] ?? OTHER))
+    this.#gateway.apply(generation.config, generation.slots, routeId)
+    this.#generation = generation
+  }
+
+  #tryApply(generation: Generation): string {
+    try {
+      this.#apply(generation)
+      return ""
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
+
+  #attempt(series: Series, service: string, kind: AttemptKind): void {
+    let counter = this.#attempts.get(service)
+    if (counter === undefined) {
+      counter = new AttemptCounter(series, this.#generation.labels.service[service] ?? OTHER)
+      this.#attempts.set(service, counter)
+    }
+    counter.count(kind === "success" ? "answered" : kind)
+  }
+
+  async #close(): Promise<void> {
+    const closed = this.#door.close()
+    // The port is closed by now: clients that come back find another instance.
+    this.#relays.shutdown()
+    await closed
+    this.#upstreams.close()
+    await this.#accessLog.flush()
+    this.#post({ kind: "closed" })
+  }
+}

@@ -1,0 +1,157 @@
+import { availableParallelism } from "node:os"
+import { type AdminDeps, createAdmin } from "../admin/app.ts"
+import { type AdminPort, openAdmin } from "../admin/listen.ts"
+import { BUILTIN_PATHS } from "../admin/public.ts"
+import { randomToken } from "../admin/token.ts"
+import type { Loaded } from "../config/load.ts"
+import type { Config } from "../config/schema.ts"
+import { watchConfig } from "../config/watch.ts"
+import { type Control, openControl } from "../gateway/control.ts"
+import { LineWriter, toDescriptor } from "../gateway/line_writer.ts"
+import { type After, StartError } from "../gateway/supervisor.ts"
+import { now } from "../lib/clock.ts"
+import { VERSION } from "../lib/version.ts"
+import type { Log } from "../observe/log.ts"
+import { createLog } from "../observe/log_json.ts"
+import { EXIT, type Output } from "./output.ts"
+import { type Signals, watchSignals } from "./signals.ts"
+import { startThread } from "./thread.ts"
+
+export interface GatewayOptions {
+  readonly config: Config
+  /** Reads and checks the configuration again, for reloads. */
+  readonly load: () => Loaded
+  /** File watched for changes; `undefined`: none. */
+  readonly file: string | undefined
+  readonly output: Output
+  /** Called once clients are answered. */
+  readonly onStarted?: (ports: { readonly port: number; readonly adminPort: number }) => void
+}
+
+/** Longest wait at the end for the last log lines to be written. */
+const FLUSH_MS = 1000
+
+const after: After = (ms, run) => {
+  const timer = setTimeout(run, ms)
+  return () => clearTimeout(timer)
+}
+
+/** Runs the gateway in this process until a signal ends it; resolves with the exit code. */
+export async function runGateway(options: GatewayOptions): Promise<number> {
+  const { config, load, output } = options
+  const accessLog = new LineWriter({ write: toDescriptor(1) })
+  const ownLog = new LineWriter({ write: toDescriptor(2) })
+  const writeLog = (line: string): void => ownLog.push(`${line}\n`)
+  const log = createLog(config.log.level, writeLog)
+  const signals = watchSignals()
+  try {
+    const control = await openControl({
+      config,
+      load,
+      workers: config.server.workers === "auto" ? availableParallelism() : config.server.workers,
+      startThread,
+      builtinPaths: BUILTIN_PATHS,
+      version: VERSION,
+      log,
+      writeLog,
+      accessLog,
+      now,
+      after,
+    })
+    const admin = startAdmin(control, config, log, writeLog)
+    log.info("gateway.started", {
+      version: VERSION,
+      address: address(config.server.host, control.port),
+      admin: address(config.admin.host, admin.port),
+      tls: config.server.tls !== undefined,
+      workers: control.status().workers.length,
+      generation: control.status().generation,
+      start_ms: Math.round(process.uptime() * 1000),
+    })
+    options.onStarted?.({ port: control.port, adminPort: admin.port })
+    const signal = await reloadUntilEnd(control, signals, options.file)
+    log.info("gateway.stopping", { signal })
+    await shutDown(control, admin, log)
+    return EXIT.fine
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error
+    output.err(`gatehouse: cannot start: ${error.message}\n`)
+    return EXIT.cannotStart
+  } finally {
+    signals.close()
+    await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))
+  }
+}
+
+/** Waits for the work, but not longer than this; leaves no timer behind. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<void>()
+  const cancel = after(ms, late.resolve)
+  await Promise.race([work, late.promise])
+  cancel()
+}
+
+function startAdmin(
+  control: Control,
+  { admin }: Config,
+  log: Log,
+  writeLine: (line: string) => void,
+): AdminPort {
+  const random = admin.token === undefined ? randomToken() : undefined
+  const deps: AdminDeps = {
+    version: VERSION,
+    wallClock: Date.now,
+    log,
+    token: () => random ?? control.config.admin.token ?? admin.token!,
+    config: () => control.config,
+    ready: () => !control.draining,
+    services: () => control.services(),
+    status: () => control.status(),
+    reload: () => control.reload(),
+    resetBreaker: (service) => control.resetBreaker(service),
+    returnInstances: (service, url) => control.returnInstances(service, url),
+    metrics: async () => ({
+      text: await control.metrics.text(),
+      contentType: control.metrics.contentType,
+    }),
+  }
+  let port: AdminPort
+  try {
+    port = openAdmin(createAdmin(deps), admin.host, admin.port)
+  } catch (error) {
+    control.terminate()
+    const { code, message } = error as NodeJS.ErrnoException
+    const reason = code === "EADDRINUSE" ? "the port is taken by another program" : message
+    throw new StartError(`listening on ${address(admin.host, admin.port)} for the admin API: ${reason}`)
+  }
+  // Not through the log: that would redact it, and this is the one place where it is shown.
+  if (random !== undefined) writeLine(JSON.stringify({ event: "admin.token", token: random }))
+  return port
+}
+
+const address = (host: string, port: number): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
+/** Reloads on SIGHUP and when the file changes, until a signal to end comes. */
+async function reloadUntilEnd(control: Control, signals: Signals, file: string | undefined): Promise<string> {
+  const reload = () => void control.reload()
+  signals.onReload(reload)
+  const watch = file === undefined ? undefined : watchConfig(file, { onChange: reload })
+  const signal = await signals.end
+  watch?.close()
+  return signal
+}
+
+/**
+ * Loses no request: for a while answers still go out, telling clients to come back on a new connection (to
+ * another instance); then the port closes and what is in flight finishes.
+ */
+async function shutDown(control: Control, admin: AdminPort, log: Log): Promise<void> {
+  const { drain_delay, shutdown_timeout } = control.config.server
+  control.drain()
+  await Bun.sleep(drain_delay)
+  const busy = await control.close(shutdown_timeout)
+  if (busy > 0) log.warn("gateway.cut_off", { workers: busy, after_ms: shutdown_timeout })
+  await admin.close()
+  log.info("gateway.stopped")
+}

@@ -1,0 +1,29 @@
+import type { Config } from "../config/schema.ts"
+import { instanceLabel, type LabelDirectory } from "../observe/labels.ts"
+import { instanceUrl } from "../upstream/slots.ts"
+import type { Generation } from "./protocol.ts"
+import { routeLabel } from "./route.ts"
+
+/** Metric ids of every name a configuration brings; names known from earlier keep theirs. */
+export function assignLabels(
+  directory: LabelDirectory,
+  config: Config,
+  builtinPaths: readonly string[],
+): Generation["labels"] {
+  const route: Record<string, number> = {}
+  const service: Record<string, number> = {}
+  const instance: Record<string, number> = {}
+  for (const each of config.routes) {
+    const label = routeLabel(each)
+    route[label] = directory.id("route", label)
+  }
+  for (const path of builtinPaths) route[path] = directory.id("route", path)
+  for (const [name, { instances }] of Object.entries(config.services)) {
+    service[name] = directory.id("service", name)
+    for (const each of instances) {
+      const label = instanceLabel(name, instanceUrl(each))
+      instance[label] = directory.id("instance", label)
+    }
+  }
+  return { route, service, instance }
+}

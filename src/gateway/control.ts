@@ -1,0 +1,356 @@
+import type { Loaded } from "../config/load.ts"
+import type { Problem } from "../config/problem.ts"
+import type { Config } from "../config/schema.ts"
+import { type Watch, watchFiles } from "../config/watch.ts"
+import type { Clock } from "../lib/clock.ts"
+import { SERIES } from "../observe/catalogue.ts"
+import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
+import { LabelDirectory } from "../observe/labels.ts"
+import type { Log } from "../observe/log.ts"
+import { createSeriesBuffer, Series, seriesKey } from "../observe/series.ts"
+import { FAILURES } from "../policies/failure.ts"
+import { Breaker } from "../upstream/breaker.ts"
+import { touchService } from "../upstream/candidates.ts"
+import { describeServices, type ServiceView } from "../upstream/describe.ts"
+import { HealthChecker } from "../upstream/health.ts"
+import { InstanceState } from "../upstream/instance_state.ts"
+import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstream/memory.ts"
+import { instanceKey, instanceUrl, SlotDirectory } from "../upstream/slots.ts"
+import { assignLabels } from "./assign_labels.ts"
+import { gaugeRows } from "./gauges.ts"
+import type { LineWriter } from "./line_writer.ts"
+import type { FromWorker, Generation, PemPair } from "./protocol.ts"
+import { restartNeeded } from "./restart_needed.ts"
+import { type After, StartError, type StartThread, Supervisor, type WorkerStatus } from "./supervisor.ts"
+import { readTlsPair } from "./tls_pair.ts"
+
+export interface ControlOptions {
+  readonly config: Config
+  /** Reads and checks the configuration again. */
+  readonly load: () => Loaded
+  readonly workers: number
+  readonly startThread: StartThread
+  /** Paths of the built-in endpoints, which have metrics of their own. */
+  readonly builtinPaths: readonly string[]
+  readonly version: string
+  readonly log: Log
+  /** Takes lines of the workers' own logs, without line feed. */
+  readonly writeLog: (line: string) => void
+  readonly accessLog: LineWriter
+  readonly now: Clock
+  readonly after: After
+}
+
+export interface ControlStatus {
+  readonly generation: number
+  readonly uptime_s: number
+  readonly draining: boolean
+  readonly port: number
+  readonly workers: readonly WorkerStatus[]
+  readonly worker_restarts: number
+  readonly services: readonly ServiceView[]
+}
+
+export type ReloadOutcome =
+  | { readonly result: "applied"; readonly generation: number; readonly restartNeeded: readonly string[] }
+  | { readonly result: "rejected"; readonly problems: readonly Problem[] }
+
+/** Slots of the control plane's own metrics table. */
+const OWN_SERIES = 16
+
+/**
+ * The control plane: it owns the configuration in force and the memory all threads share, keeps the workers
+ * alive, and tells them what changes. It answers no client, so it stays responsive when they are busy.
+ */
+export class Control {
+  readonly #options: ControlOptions
+  readonly #memory: UpstreamMemory
+  readonly #slots: SlotDirectory
+  readonly #labels = new LabelDirectory()
+  /** One a worker; the last is the control plane's own. */
+  readonly #series: readonly SharedArrayBuffer[]
+  readonly #own: Series
+  readonly #supervisor: Supervisor
+  readonly #health: HealthChecker
+  readonly #startedAt: number
+  readonly metrics: Exposition
+  #generation: Generation
+  #tls: PemPair | undefined
+  #tlsWatch: Watch | undefined
+  #port = 0
+  readonly #reloads = { ok: 0, rejected: 0 }
+  readonly #circuitMoves = new Map<string, number>()
+  #restarts = 0
+  #running: Promise<unknown> = Promise.resolve()
+  #waiting: Promise<ReloadOutcome> | undefined
+  #draining = false
+
+  constructor(options: ControlOptions, tls: PemPair | undefined) {
+    this.#options = options
+    this.#tls = tls
+    this.#startedAt = options.now()
+    this.#memory = createUpstreamMemory(options.workers)
+    this.#slots = new SlotDirectory(this.#memory, options.now)
+    this.#series = Array.from({ length: options.workers + 1 }, (_, i) =>
+      i < options.workers ? createSeriesBuffer() : createSeriesBuffer(OWN_SERIES),
+    )
+    this.#own = new Series(this.#series[options.workers]!)
+    this.#generation = this.#nextGeneration(1, options.config)
+    this.#health = new HealthChecker(this.#memory, {
+      now: options.now,
+      random: Math.random,
+      onChange: ({ healthy, ...change }) =>
+        options.log.warn(healthy ? "instance.healthy" : "instance.unhealthy", change),
+    })
+    this.metrics = createExposition({
+      tables: () => this.#series,
+      labels: this.#labels,
+      codes: Object.keys(FAILURES),
+      gauges: () => this.#gauges(),
+      version: options.version,
+    })
+    this.#supervisor = new Supervisor({
+      workers: options.workers,
+      port: options.config.server.port,
+      startThread: options.startThread,
+      init: (worker, port) => ({
+        kind: "init",
+        worker,
+        hostname: options.config.server.host,
+        port,
+        tls: this.#tls,
+        memory: this.#memory,
+        series: this.#series[worker]!,
+        generation: this.#generation,
+      }),
+      onMessage: (message) => this.#receive(message),
+      onLost: (worker) => {
+        this.#restarts++
+        clearWorker(this.#memory, worker)
+      },
+      log: options.log,
+      after: options.after,
+    })
+  }
+
+  /** Starts the workers; resolves when all of them listen. Rejects with `StartError`. */
+  async start(): Promise<void> {
+    // Before the workers listen: what is down at start should be known as early as can be.
+    this.#health.apply(this.config.services, this.#generation.slots)
+    try {
+      this.#port = await this.#supervisor.start()
+    } catch (error) {
+      this.#health.close()
+      throw error
+    }
+    this.#watchTls()
+  }
+
+  /** Port clients come to. */
+  get port(): number {
+    return this.#port
+  }
+
+  get config(): Config {
+    return this.#generation.config
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** For people: how the gateway is. */
+  status(): ControlStatus {
+    return {
+      generation: this.#generation.number,
+      uptime_s: Math.floor((this.#options.now() - this.#startedAt) / 1000),
+      draining: this.#draining,
+      port: this.#port,
+      workers: this.#supervisor.status(),
+      worker_restarts: this.#restarts,
+      services: this.services(),
+    }
+  }
+
+  /**
+   * Reads the configuration again and puts it in force, or keeps the old one and tells why. Reloads happen one
+   * after another; all that are asked for while one runs become one more.
+   */
+  reload(): Promise<ReloadOutcome> {
+    this.#waiting ??= this.#running.then(() => {
+      this.#waiting = undefined
+      const outcome = this.#reloadNow()
+      this.#running = outcome
+      return outcome
+    })
+    return this.#waiting
+  }
+
+  /** Services of the configuration in force and how they are. */
+  services(): readonly ServiceView[] {
+    const { config, slots } = this.#generation
+    return describeServices(this.#memory, config.services, slots, this.#options.now())
+  }
+
+  /** Tells the workers that no new requests should come: answers carry `Connection: close`. */
+  drain(): void {
+    this.#draining = true
+    this.#tlsWatch?.close()
+    this.#health.close()
+    this.#supervisor.broadcast({ kind: "drain" })
+  }
+
+  /** Closes the port, lets requests in flight finish, ends the workers. Resolves with how many were cut off. */
+  close(timeoutMs: number): Promise<number> {
+    return this.#supervisor.close(timeoutMs)
+  }
+
+  /** Ends everything at once. */
+  terminate(): void {
+    this.#tlsWatch?.close()
+    this.#health.close()
+    this.#supervisor.terminate()
+  }
+
+  /** Closes the circuit of a service. `false`: there is no such service, or it has no breaker. */
+  resetBreaker(service: string): boolean {
+    const { config, slots } = this.#generation
+    const breaker = config.services[service]?.breaker
+    if (breaker === undefined) return false
+    new Breaker(this.#memory, slots.services[service]!, breaker).reset(this.#options.now())
+    this.#options.log.warn("breaker.reset", { service })
+    return true
+  }
+
+  /**
+   * Ends the ejections of a service's instances, or of the one with this URL. Returns how many were out, or
+   * `undefined` when there is no such service or instance.
+   */
+  returnInstances(service: string, url: string | undefined): number | undefined {
+    const { config, slots } = this.#generation
+    const urls = (config.services[service]?.instances ?? []).map(instanceUrl)
+    const wanted = url === undefined ? urls : urls.filter((each) => each === url)
+    if (wanted.length === 0) return undefined
+    const now = this.#options.now()
+    let returned = 0
+    for (const each of wanted) {
+      const state = new InstanceState(this.#memory, slots.instances[instanceKey(service, each)]!)
+      if (state.ejectedUntil > now) returned++
+      state.pardon(now)
+    }
+    touchService(this.#memory, slots.services[service]!)
+    this.#options.log.warn("instances.returned", { service, returned })
+    return returned
+  }
+
+  async #reloadNow(): Promise<ReloadOutcome> {
+    const loaded = this.#options.load()
+    if (!loaded.ok) return this.#reject(loaded.problems)
+    const old = this.#generation
+    const { tls } = loaded.config.server
+    try {
+      if (tls !== undefined && this.#tls !== undefined) this.#takeTls(await readTlsPair(tls))
+      this.#generation = this.#nextGeneration(old.number + 1, loaded.config)
+    } catch (error) {
+      return this.#reject([{ path: "", message: (error as Error).message }])
+    }
+    const errors = await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
+    if (errors.length > 0) {
+      // Only compiling finds these; the workers that refused still have the old one, the others go back to it.
+      this.#generation = this.#nextGeneration(old.number, old.config)
+      await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
+      return this.#reject(errors.map((message) => ({ path: "", message })))
+    }
+    return this.#accept(loaded.config, loaded.warnings)
+  }
+
+  #accept(config: Config, warnings: readonly Problem[]): ReloadOutcome {
+    const { log } = this.#options
+    this.#health.apply(config.services, this.#generation.slots)
+    this.#watchTls()
+    this.#reloads.ok++
+    const fixed = restartNeeded(this.#options.config, config)
+    if (fixed.length > 0) log.warn("config.restart_needed", { settings: fixed })
+    const generation = this.#generation.number
+    log.info("config.applied", { generation, ...(warnings.length > 0 && { warnings: warnings.map(line) }) })
+    return { result: "applied", generation, restartNeeded: fixed }
+  }
+
+  #reject(problems: readonly Problem[]): ReloadOutcome {
+    this.#reloads.rejected++
+    this.#options.log.error("config.rejected", { problems: problems.map(line) })
+    return { result: "rejected", problems }
+  }
+
+  #nextGeneration(number: number, config: Config): Generation {
+    const slots = this.#slots.assign(config.services)
+    return { number, config, slots, labels: assignLabels(this.#labels, config, this.#options.builtinPaths) }
+  }
+
+  #takeTls(pair: PemPair): void {
+    if (pair.cert === this.#tls?.cert && pair.key === this.#tls.key) return
+    this.#tls = pair
+    this.#supervisor.broadcast({ kind: "tls", pair })
+    this.#options.log.info("tls.replaced")
+  }
+
+  /** Watches the certificate of the configuration in force; the files change one after the other. */
+  #watchTls(): void {
+    this.#tlsWatch?.close()
+    const { tls } = this.config.server
+    if (tls === undefined || this.#tls === undefined) return
+    this.#tlsWatch = watchFiles([tls.cert, tls.key], () => {
+      readTlsPair(tls).then(
+        (pair) => this.#takeTls(pair),
+        (error: Error) => this.#options.log.error("tls.rejected", { reason: error.message }),
+      )
+    })
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.kind) {
+      case "access":
+        this.#options.accessLog.push(message.lines)
+        return
+      case "log":
+        this.#options.writeLog(message.line)
+        return
+      case "circuit": {
+        const key = `${message.service} ${message.state}`
+        this.#circuitMoves.set(key, (this.#circuitMoves.get(key) ?? 0) + 1)
+        return
+      }
+      case "tls_rejected":
+        this.#options.log.error("tls.rejected", { reason: message.error })
+    }
+  }
+
+  #gauges(): Iterable<GaugeRow> {
+    this.#own.set(seriesKey(SERIES.logDropped), this.#options.accessLog.dropped)
+    return gaugeRows({
+      services: this.services(),
+      circuitMoves: this.#circuitMoves,
+      reloads: this.#reloads,
+      generation: this.#generation.number,
+      restarts: this.#restarts,
+      workers: this.#supervisor.status().filter((worker) => worker.state === "running").length,
+    })
+  }
+}
+
+const line = (problem: Problem): string =>
+  problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`
+
+/** Reads the certificate, starts the workers. Rejects with `StartError`, whose message is for the operator. */
+export async function openControl(options: ControlOptions): Promise<Control> {
+  const { tls } = options.config.server
+  let pair: PemPair | undefined
+  try {
+    pair = tls && (await readTlsPair(tls))
+  } catch (error) {
+    throw new StartError((error as Error).message)
+  }
+  const control = new Control(options, pair)
+  await control.start()
+  return control
+}

@@ -1,0 +1,23 @@
+import type { Config } from "../config/schema.ts"
+
+/** What is fixed while the process runs, by the names config gives it. */
+const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown])[] = [
+  ["server.host", (config) => config.server.host],
+  ["server.port", (config) => config.server.port],
+  ["server.workers", (config) => config.server.workers],
+  ["server.tls", (config) => config.server.tls !== undefined],
+  ["server.tls.min_version", (config) => config.server.tls?.min_version],
+  ["server.http2", (config) => config.server.http2],
+  ["server.redirect_port", (config) => config.server.redirect_port],
+  ["server.keep_alive_timeout", (config) => config.server.keep_alive_timeout],
+  ["server.body_timeout", (config) => config.server.body_timeout],
+  ["server.min_body_rate", (config) => config.server.min_body_rate],
+  ["admin.host", (config) => config.admin.host],
+  ["admin.port", (config) => config.admin.port],
+  ["log.level", (config) => config.log.level],
+]
+
+/** Names of the settings that differ between the configuration at start and this one and need a restart. */
+export function restartNeeded(started: Config, next: Config): readonly string[] {
+  return FIXED.filter(([, read]) => read(started) !== read(next)).map(([name]) => name)
+}
