@@ -118,7 +118,10 @@ function compileRoute(
     responseSteps: pick(steps, "response").reverse(),
     doneSteps: pick(steps, "done"),
     timeoutMs: route.timeout ?? (target.kind === "service" ? target.service.config.timeout : 0),
-    maxBodyBytes: config.server.max_body,
+    // A route's own `body_limit` rules alone, also when it allows more.
+    maxBodyBytes: steps.some(({ policy }) => policy === "body_limit")
+      ? Number.POSITIVE_INFINITY
+      : config.server.max_body,
     allowEncoded: route.allow_encoded,
     websocket: route.websocket === "relay",
     upstreamPath: compileUpstreamPath(route),

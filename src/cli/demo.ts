@@ -1,0 +1,152 @@
+import { parseConfig } from "../config/load.ts"
+import { parseCommand } from "./args.ts"
+import { describeFindings } from "./config_source.ts"
+import { type DemoServices, startDemoServices } from "./demo_services.ts"
+import { EXIT, type Output } from "./output.ts"
+import { runGateway } from "./run_gateway.ts"
+import { usageError } from "./usage.ts"
+
+const PREFERRED_PORT = 8080
+const ADMIN_TOKEN = "demo-token-not-for-production"
+
+/** `gatehouse demo`: sample services and a gateway before them, with requests to try. Ends with a signal. */
+export async function demo(args: readonly string[], output: Output): Promise<number> {
+  const parsed = parseCommand(args, {})
+  if (!parsed.ok) return usageError("demo", parsed.message, output)
+  const services = startDemoServices()
+  const loaded = parseConfig(demoConfig(services, freePort(PREFERRED_PORT)), "yaml", {})
+  output.err(describeFindings(loaded, "demo"))
+  try {
+    if (!loaded.ok) return EXIT.cannotStart
+    const { config } = loaded
+    return await runGateway({
+      config,
+      load: () => loaded,
+      file: undefined,
+      output,
+      onStarted: ({ port, adminPort }) =>
+        output.out(guide(`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`)),
+    })
+  } finally {
+    services.close()
+  }
+}
+
+/** The preferred port when nobody listens there, else any. */
+function freePort(preferred: number): number {
+  try {
+    Bun.listen({ hostname: "127.0.0.1", port: preferred, socket: { data() {} } }).stop(true)
+    return preferred
+  } catch {
+    return 0 // taken: the system chooses
+  }
+}
+
+function demoConfig({ hello, slow, flaky, echo }: DemoServices, port: number): string {
+  return `
+server: { host: 127.0.0.1, port: ${port}, workers: 2 }
+admin: { port: 0, token: ${ADMIN_TOKEN} }
+log: { level: warn }
+services:
+  hello:
+    instances: [${hello.join(", ")}]
+    balance: round_robin
+    health: { path: /health, interval: 2s, timeout: 1s }
+  slow: { instances: [${slow}], timeout: 1s, retry: { attempts: 1 } }
+  flaky:
+    instances: [${flaky}]
+    timeout: 2s
+    breaker: { failure_threshold: 5, min_throughput: 5, recovery_timeout: 3s, half_open_timeout: 2s, failure_window: 10s }
+    ejection: { max_percent: 0 }
+    retry: { attempts: 1 }
+  careful:
+    instances: ["http://127.0.0.1:9"]
+    retry: { attempts: 1 }
+    fallback: { status: 200, headers: { content-type: application/json }, body: '{"message":"a fallback, as the service is down"}' }
+  echo: { instances: [${echo}] }
+defaults:
+  request_id: {}
+  trace: {}
+  access_log: {}
+  compress: {}
+  cors: { origins: ["https://app.example.com"] }
+routes:
+  - { path: /hello, service: hello, methods: [GET], summary: Greets }
+  - { path: /events, service: hello, methods: [GET], summary: Server-sent events }
+  - { path: /slow, service: slow, summary: Answers later than its timeout }
+  - { path: /flaky, service: flaky, summary: "Fails for a while, then recovers" }
+  - { path: /careful, service: careful, summary: Is down and has a fallback }
+  - { path: /api/v1/echo/*, service: echo, strip_prefix: /api/v1, summary: Shows what a service receives }
+  - path: /api/v0/echo/*
+    service: echo
+    rewrite: /echo/$1
+    summary: The old version of the echo
+    deprecated: { since: 2026-01-01, sunset: 2027-01-01, link: "https://example.com/migrate" }
+  - { path: /ws, service: echo, websocket: relay, summary: A WebSocket that echoes }
+  - path: /players/{id}/characters
+    methods: [POST]
+    service: echo
+    summary: Creates a character
+    body_limit: { max: 1KB }
+    require_headers: { x-privacy-level: [public, internal] }
+    validate:
+      params: { type: object, properties: { id: { type: integer, minimum: 1 } } }
+      body: { type: object, required: [name], properties: { name: { type: string, minLength: 1 } }, additionalProperties: false }
+  - { path: /json-only, service: echo, accept: { types: [application/json] }, summary: Offers JSON only }
+  - path: /static
+    respond: { status: 200, headers: { content-type: text/plain }, body: "answered by the gateway itself\\n" }
+`
+}
+
+/** Requests to try; each line works as printed. */
+function guide(url: string, admin: string): string {
+  const privacy = `-H 'X-Privacy-Level: public' -H 'Content-Type: application/json'`
+  const steps: readonly (readonly [shows: string, command: string])[] = [
+    ["two instances, in turn", `curl -s ${url}/hello ${url}/hello`],
+    [
+      "what a service receives: identity headers dropped, path rewritten",
+      `curl -s '${url}/api/v1/echo/x?y=1' -H 'X-User-Id: forged'`,
+    ],
+    ["a deprecated version: Deprecation, Sunset and Link", `curl -si ${url}/api/v0/echo/x`],
+    ["a service slower than its timeout: 504", `curl -si ${url}/slow`],
+    [
+      "a failing service: five errors, then the circuit opens (503, Retry-After)",
+      `for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{http_code}\\n' ${url}/flaky; done; curl -si ${url}/flaky`,
+    ],
+    ["three seconds later a trial succeeds and it closes", `sleep 3; curl -si ${url}/flaky`],
+    ["a service that is down, with a fallback", `curl -si ${url}/careful`],
+    ["a stream, event by event", `curl -sN ${url}/events`],
+    [
+      "validation: every mistake at once",
+      `curl -s -X POST ${url}/players/zero/characters ${privacy} -d '{"nick":"x"}'`,
+    ],
+    ["a required header with an allowed value", `curl -s -X POST ${url}/players/7/characters -d '{}'`],
+    ["a valid request", `curl -s -X POST ${url}/players/7/characters ${privacy} -d '{"name":"Ada"}'`],
+    [
+      "a body over the route's limit: 413",
+      `head -c 2000 /dev/zero | curl -s -X POST ${url}/players/7/characters ${privacy} --data-binary @-`,
+    ],
+    ["no acceptable media type: 406", `curl -s ${url}/json-only -H 'Accept: image/png'`],
+    [
+      "a preflight the gateway answers",
+      `curl -si -X OPTIONS ${url}/hello -H 'Origin: https://app.example.com' -H 'Access-Control-Request-Method: GET'`,
+    ],
+    ["a method nobody serves: 405 with Allow", `curl -si -X DELETE ${url}/hello`],
+    [
+      "two ways to write one path: the same decision",
+      `curl -s --path-as-is '${url}/x/../hello' '${url}/%68ello'`,
+    ],
+    ["an ambiguous path: 400", `curl -s '${url}/api/v1/echo/a%2Fb'`],
+    ["compression", `curl -s --compressed -o /dev/null -w '%{size_download} bytes\\n' ${url}/docs/json`],
+    ["health of the gateway and of what it depends on", `curl -s ${url}/health ${url}/health/dependencies`],
+    [
+      "metrics (admin port, authenticated)",
+      `curl -s ${admin}/metrics -H 'Authorization: Bearer ${ADMIN_TOKEN}' | grep ^gatehouse_requests_total`,
+    ],
+  ]
+  const lines = steps.map(([shows, command]) => `# ${shows}\n${command}\n`)
+  return `Gatehouse demo. Clients: ${url}   API reference: ${url}/docs   Stop: Ctrl-C
+
+${lines.join("\n")}
+`
+}
