@@ -1,9 +1,11 @@
+import { type Address, parseAddress } from "../upstream/address.ts"
 import type { ServiceConfig } from "../upstream/service.ts"
 import { checkAnswer, checkServiceName } from "./check_target.ts"
 import type { Decoded } from "./decode.ts"
 import { readCertificate, unreadable } from "./pem.ts"
 import type { Path } from "./problem.ts"
 import type { Report } from "./report.ts"
+import { durationText } from "./written.ts"
 
 /** More than one gateway can pass on: a breaker that waits for it never opens. */
 const MAX_RATE = 100_000
@@ -37,30 +39,13 @@ export function checkServices(decoded: Decoded, report: Report): void {
   }
 }
 
-/** `http://host:port`, `https://host:port` or `unix:/path`, in one spelling; a string in `wrong` tells what is not. */
-export function parseInstance(
-  text: string,
-): { readonly kind: "http" | "https" | "unix"; readonly id: string } | { readonly wrong: string } {
-  if (text.startsWith("unix:")) {
-    const path = text.slice(5)
-    if (!path.startsWith("/"))
-      return { wrong: "a Unix socket is unix: and an absolute path, such as unix:/run/app.sock" }
-    // The kernel's bound for a socket's path, with its closing NUL.
-    if (Buffer.byteLength(path) > 107) return { wrong: "the path of a Unix socket has at most 107 bytes" }
-    return { kind: "unix", id: text }
+/** An instance's address, or what is wrong with it and what would do; never with its credentials. */
+export function parseInstance(text: string): Address | string {
+  try {
+    return parseAddress(text)
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
   }
-  const url = URL.parse(text)
-  if (url === null || !/^https?:\/\/[^/?#]+/i.test(text)) {
-    return { wrong: "not an instance; write http://host:port, https://host:port or unix:/path" }
-  }
-  if (url.username !== "" || url.password !== "") {
-    return { wrong: "an instance has no user and password; set an Authorization header with edit_headers" }
-  }
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    return { wrong: "an instance is scheme, host and port only; paths are set by strip_prefix and rewrite" }
-  }
-  if (url.port === "0") return { wrong: "port 0 cannot be connected to" }
-  return { kind: url.protocol === "http:" ? "http" : "https", id: url.origin }
 }
 
 function checkInstances(service: ServiceConfig, at: Path, report: Report): void {
@@ -71,16 +56,16 @@ function checkInstances(service: ServiceConfig, at: Path, report: Report): void 
     const place: Path =
       typeof instance === "string" ? [...at, "instances", i] : [...at, "instances", i, "url"]
     const parsed = parseInstance(text)
-    if ("wrong" in parsed) {
-      report.problem(place, parsed.wrong, text)
+    if (typeof parsed === "string") {
+      report.problem(place, parsed)
       continue
     }
-    const earlier = seen.get(parsed.id)
+    const earlier = seen.get(parsed.text)
     if (earlier !== undefined) {
       report.problem(place, `the same instance as instances[${earlier}]; use weight for a larger share`, text)
     }
-    seen.set(parsed.id, i)
-    kinds.add(parsed.kind)
+    seen.set(parsed.text, i)
+    kinds.add("unix" in parsed.target ? "unix" : parsed.tls ? "https" : "http")
   }
   if (kinds.has("unix") && kinds.size > 1) {
     report.problem([...at, "instances"], "Unix sockets and network addresses cannot be mixed in one service")
@@ -99,7 +84,7 @@ function checkTimeouts(decoded: Decoded, service: ServiceConfig, at: Path, repor
     } else if (limit > service.timeout && decoded.isWritten([...at, "pool", key])) {
       report.warning(
         [...at, "pool", key],
-        `is longer than the timeout of ${seconds(service.timeout)}, which ends first`,
+        `is longer than the timeout of ${durationText(service.timeout)}, which ends first`,
       )
     }
   }
@@ -107,8 +92,8 @@ function checkTimeouts(decoded: Decoded, service: ServiceConfig, at: Path, repor
   if (ejection.max_time < ejection.base_time) {
     report.problem(
       [...at, "ejection", "max_time"],
-      `is shorter than base_time (${seconds(ejection.base_time)})`,
-      seconds(ejection.max_time),
+      `is shorter than base_time (${durationText(ejection.base_time)})`,
+      durationText(ejection.max_time),
     )
   }
 }
@@ -117,14 +102,14 @@ function checkHealth(service: ServiceConfig, at: Path, report: Report): void {
   const { health } = service
   if (health === undefined) return
   if (health.interval < 100)
-    report.problem([...at, "health", "interval"], "must be at least 100ms", seconds(health.interval))
+    report.problem([...at, "health", "interval"], "must be at least 100ms", durationText(health.interval))
   if (health.timeout === 0)
     report.problem([...at, "health", "timeout"], "a timeout of 0 would fail every check")
   if (health.timeout >= health.interval) {
     report.problem(
       [...at, "health", "timeout"],
-      `must be shorter than the interval of ${seconds(health.interval)}, or checks pile up`,
-      seconds(health.timeout),
+      `must be shorter than the interval of ${durationText(health.interval)}, or checks pile up`,
+      durationText(health.timeout),
     )
   }
 }
@@ -145,7 +130,7 @@ function checkBreaker(service: ServiceConfig, at: Path, report: Report): void {
     report.problem(
       place("failure_window"),
       "must be at least 1s to count anything",
-      seconds(breaker.failure_window),
+      durationText(breaker.failure_window),
     )
     return
   }
@@ -162,7 +147,7 @@ function checkBreaker(service: ServiceConfig, at: Path, report: Report): void {
   if (breaker.half_open_timeout < service.timeout) {
     report.warning(
       place("half_open_timeout"),
-      `is shorter than the service's timeout of ${seconds(service.timeout)}: a slow but good trial counts as failed`,
+      `is shorter than the service's timeout of ${durationText(service.timeout)}: a slow but good trial counts as failed`,
     )
   }
 }
@@ -174,16 +159,16 @@ function checkRetry(decoded: Decoded, service: ServiceConfig, at: Path, report: 
   if (retry.max_backoff < retry.backoff) {
     report.problem(
       place("max_backoff"),
-      `is shorter than backoff (${seconds(retry.backoff)})`,
-      seconds(retry.max_backoff),
+      `is shorter than backoff (${durationText(retry.backoff)})`,
+      durationText(retry.max_backoff),
     )
   }
   // The defaults give way to a very short timeout; what somebody wrote does not.
   if (retry.backoff >= timeout && timeout > 0 && decoded.isWritten(place("backoff"))) {
     report.problem(
       place("backoff"),
-      `leaves no time for a retry within the timeout of ${seconds(timeout)}`,
-      seconds(retry.backoff),
+      `leaves no time for a retry within the timeout of ${durationText(timeout)}`,
+      durationText(retry.backoff),
     )
   }
   const perTry = retry.per_try_timeout
@@ -191,8 +176,8 @@ function checkRetry(decoded: Decoded, service: ServiceConfig, at: Path, report: 
   if (perTry !== undefined && perTry > timeout) {
     report.problem(
       place("per_try_timeout"),
-      `is longer than the timeout of ${seconds(timeout)}`,
-      seconds(perTry),
+      `is longer than the timeout of ${durationText(timeout)}`,
+      durationText(perTry),
     )
   }
   if (perTry === undefined && retry.on.includes("timeout")) {
@@ -237,10 +222,4 @@ function checkFallback(decoded: Decoded, name: string, target: string, at: Path,
     next = fallback && "service" in fallback ? fallback.service : undefined
   }
   if (next === name) report.problem(at, `fallbacks go in a circle: ${[...chain, name].join(" → ")}`)
-}
-
-/** Milliseconds as config writes them. */
-export function seconds(ms: number): string {
-  if (ms !== 0 && ms < 1000) return `${ms}ms`
-  return ms % 60_000 === 0 && ms !== 0 ? `${ms / 60_000}m` : `${ms / 1000}s`
 }

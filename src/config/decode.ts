@@ -1,5 +1,7 @@
 import type { TSchema } from "typebox"
+import { Compile } from "typebox/compile"
 import { Value } from "typebox/value"
+import { decodeUnits } from "./decode_units.ts"
 import { findFaults, valueAt } from "./faults.ts"
 import { type Interpolated, readScalar } from "./interpolate.ts"
 import { type Path, pathText, shown } from "./problem.ts"
@@ -23,6 +25,10 @@ export interface Decoded {
   isWritten(path: Path): boolean
 }
 
+/** Compiled, because a config may have thousands of routes and is checked at every reload. */
+const checker = Compile(ConfigSchema)
+const fits = (value: unknown): boolean => checker.Check(value)
+
 type Mapping = { [key: string]: Tree }
 
 /**
@@ -35,7 +41,8 @@ export function decode(source: Interpolated, problems: Problems): Decoded | unde
   for (const path of source.whole) convert(schema, raw, path)
   const filled = Value.Default(ConfigSchema, structuredClone(raw)) as Mapping
   const broken = new Set<string>()
-  const faults = [...badKeys(schema, filled, []), ...findFaults(ConfigSchema, filled)]
+  const faults = badKeys(schema, filled, [])
+  if (!fits(filled)) faults.push(...findFaults(ConfigSchema, filled))
   // A variable that is not set is said once, not again as a text that is too short.
   const known = new Set(problems.list.map((each) => each.path))
   for (const { path, message } of faults) {
@@ -109,9 +116,9 @@ function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isW
     pruned.services = services
   }
   const complete = Value.Default(ConfigSchema, pruned)
-  if (!Value.Check(ConfigSchema, complete)) return undefined
+  if (!fits(complete)) return undefined
   return {
-    config: Value.Decode(ConfigSchema, complete) as Config,
+    config: decodeUnits(asSchema(ConfigSchema), complete) as Config,
     routeIndex,
     brokenRoutes: [...broken].some((each) => each.startsWith("routes")),
     brokenServices,

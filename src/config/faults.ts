@@ -57,20 +57,22 @@ function collect(schema: Schema, value: unknown, base: Path, faults: Fault[]): v
     const at = [...base, ...path]
     if (error.keyword === "required") {
       for (const name of error.params.requiredProperties as string[]) {
+        // Defaults are not filled in where no variant of a union fits: that is another fault's consequence.
+        if (expected.properties?.[name]?.default !== undefined) continue
         faults.push({
           path: [...at, name],
           message: `required but missing${hint(expected.properties?.[name])}`,
         })
       }
-    } else if (error.keyword === "additionalProperties") {
-      for (const name of error.params.additionalProperties as string[]) {
-        faults.push({ path: [...at, name], message: unknownKey(name, expected) })
-      }
+    } else if (error.keyword === "boolean") {
+      // The schema of a key that is not allowed is `false`.
+      const parent = schemaAt(schema, path.slice(0, -1)) ?? schema
+      faults.push({ path: at, message: unknownKey(String(path.at(-1)), parent) })
     } else if (error.keyword === "anyOf") {
       const meant = variantMeant(expected, found)
       if (meant) collect(meant, found, at, faults)
       else faults.push({ path: at, message: expectation(expected, found) })
-    } else if (error.keyword !== "boolean") {
+    } else if (error.keyword !== "additionalProperties") {
       faults.push({ path: at, message: expectation(expected, found) })
     }
   }

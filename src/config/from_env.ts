@@ -38,7 +38,7 @@ export function configFromEnv(env: Environment = process.env): Loaded {
     }
     for (const url of urls) {
       const parsed = parseInstance(url)
-      if ("wrong" in parsed) problems.push({ path: variable, message: parsed.wrong, value: shown([], url) })
+      if (typeof parsed === "string") problems.push({ path: variable, message: parsed })
     }
     services[name] = { instances: urls }
     routes.push({ path: `${prefix}/${name}/*`, service: name, websocket: "relay" })

@@ -49,7 +49,10 @@ export function configFromTree(tree: Tree, env: Environment, directory: string, 
   warnings.places = problems.places
   const interpolated = interpolate(tree, env, problems)
   const decoded = decode(interpolated, problems)
-  if (decoded === undefined) return refuse(problems, warnings)
+  if (decoded === undefined) {
+    if (problems.none) problems.add([], "the file does not fit the schema")
+    return refuse(problems, warnings)
+  }
   resolveFiles(decoded.config, directory)
   checkConfig(decoded, {
     // What came from the environment may be a secret; its placeholder is not.

@@ -28,6 +28,10 @@ export function readSource(text: string, format: Format, problems: Problems): So
     problems.add([], `larger than ${MAX_BYTES / 1024 / 1024} MB`)
     return undefined
   }
+  if (/[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(text)) {
+    problems.add([], "control characters are not allowed in the file")
+    return undefined
+  }
   const plain = text.startsWith("\uFEFF") ? text.slice(1) : text
   const source =
     format === "toml"

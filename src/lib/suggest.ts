@@ -4,7 +4,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   if (word.length > 64) return undefined
   const wanted = word.toLowerCase()
   let best: string | undefined
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1
+  // One edit in three letters: less is a guess.
+  let bestDistance = Math.floor(word.length / 3) + 1
   for (const candidate of candidates) {
     const distance = editDistance(wanted, candidate.toLowerCase())
     if (distance < bestDistance) {

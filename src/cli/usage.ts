@@ -1,0 +1,96 @@
+import { didYouMean } from "../lib/suggest.ts"
+import { EXIT, type Output } from "./output.ts"
+
+interface Command {
+  readonly arguments: string
+  /** One line for the list. */
+  readonly summary: string
+  readonly details: string
+}
+
+const CONFIG = `  -c, --config FILE   YAML, JSON or TOML. Otherwise $GATEHOUSE_CONFIG, then gatehouse.yaml, .yml, .json or
+                      .toml in this directory, then the environment alone (<NAME>_SERVICE_URL=…).`
+
+/** Every command, in the order of the list. */
+export const COMMANDS = {
+  serve: {
+    arguments: "[-c FILE]",
+    summary: "run the gateway",
+    details: CONFIG,
+  },
+  check: {
+    arguments: "[-c FILE]",
+    summary: "report everything that is wrong with the config",
+    details: CONFIG,
+  },
+  explain: {
+    arguments: "[-c FILE] METHOD URL [-H 'Name: value']",
+    summary: "show which route a request takes and what happens to it",
+    details: `${CONFIG}
+  -H, --header LINE   a header of the request, such as 'X-Beta: 1'; may be repeated
+
+  URL is absolute or a path; with a path the host is localhost, unless a Host header is given.`,
+  },
+  demo: {
+    arguments: "",
+    summary: "run the gateway before sample services, with requests to try",
+    details: "  Everything stays in memory and on this machine; stop it with Ctrl-C.",
+  },
+  schema: {
+    arguments: "[--markdown]",
+    summary: "print the JSON Schema of the config, for editors",
+    details: "  --markdown          print the reference page instead",
+  },
+  version: {
+    arguments: "",
+    summary: "print the version",
+    details: "  The same as --version.",
+  },
+} as const satisfies Record<string, Command>
+
+export type CommandName = keyof typeof COMMANDS
+
+/** The page of `gatehouse help`. */
+export function usage(): string {
+  const rows = Object.entries(COMMANDS).map(([name, command]) => {
+    const call = `${name} ${command.arguments}`.trim()
+    const gap = call.length > 20 ? `\n${" ".repeat(24)}` : " ".repeat(22 - call.length)
+    return `  ${call}${gap}${command.summary}`
+  })
+  return `Gatehouse, an API gateway in one executable.
+
+usage: gatehouse COMMAND [ARGUMENTS]
+
+${rows.join("\n")}
+  help [COMMAND]        show this, or more about a command
+
+exit codes: 0 fine, 1 config or usage, 2 cannot start
+`
+}
+
+/** The page of `gatehouse help COMMAND`. */
+export function commandUsage(name: CommandName): string {
+  const command: Command = COMMANDS[name]
+  return `${callOf(name)}\n\n${command.summary[0]!.toUpperCase()}${command.summary.slice(1)}.\n\n${command.details}\n`
+}
+
+function callOf(name: CommandName): string {
+  return `usage: gatehouse ${name} ${COMMANDS[name].arguments}`.trim()
+}
+
+export function isCommand(word: string): word is CommandName {
+  return Object.hasOwn(COMMANDS, word)
+}
+
+/** Says what was wrong with the arguments of a command; returns the exit code. */
+export function usageError(name: CommandName, message: string, output: Output): number {
+  output.err(`gatehouse ${name}: ${message}\n${callOf(name)}\n`)
+  return EXIT.usage
+}
+
+/** Says that there is no such command; returns the exit code. */
+export function unknownCommand(word: string, output: Output): number {
+  const near = didYouMean(word, [...Object.keys(COMMANDS), "help"])
+  output.err(`gatehouse: unknown command "${word}"${near}\nTry: gatehouse help\n`)
+  return EXIT.usage
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test"
+import { configFromEnv } from "../../src/config/from_env.ts"
+
+describe("[I-env] a start from the environment alone", () => {
+  test("each <NAME>_SERVICE_URL becomes a service with a route", () => {
+    const loaded = configFromEnv({
+      CONTEXT_SERVICE_URL: "http://context-service:8001",
+      USER_PROFILE_SERVICE_URL: "http://a:1, http://b:2/",
+      OTHER_URL: "http://c",
+    })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    const { services, routes } = loaded.config
+    expect(Object.entries(services).map(([name, { instances }]) => [name, instances])).toEqual([
+      ["context", ["http://context-service:8001"]],
+      ["user-profile", ["http://a:1", "http://b:2/"]],
+    ])
+    expect(routes.map((route) => [route.path, route.service, route.strip_prefix])).toEqual([
+      ["/api/v1/context/*", "context", undefined],
+      ["/api/v1/user-profile/*", "user-profile", undefined],
+    ])
+  })
+
+  test("API_V1_PREFIX moves the routes and DEBUG turns the log up", () => {
+    const loaded = configFromEnv({ A_SERVICE_URL: "http://a", API_V1_PREFIX: "/gw/v1/", DEBUG: "True" })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    expect(loaded.config.routes[0]!.path).toBe("/gw/v1/a/*")
+    expect(loaded.config.log.level).toBe("debug")
+  })
+
+  test("settings without effect in this version are said aloud, without their values", () => {
+    const env = {
+      A_SERVICE_URL: "http://a",
+      SECRET_KEY: "hunter2",
+      RATE_LIMIT_PER_SECOND: "10",
+      ACCESS_TOKEN_EXPIRE_MINUTES: "30",
+      REDIS_HOST: "redis",
+      REDIS_PORT: "6379",
+    }
+    const loaded = configFromEnv(env)
+    expect(loaded.ok).toBe(true)
+    expect(loaded.warnings.map((each) => each.path).sort()).toEqual(Object.keys(env).slice(1).sort())
+    expect(JSON.stringify(loaded)).not.toContain("hunter2")
+  })
+
+  test("a bad URL, prefix or switch is an error that names the variable", () => {
+    const loaded = configFromEnv({
+      A_SERVICE_URL: "a:80",
+      B_SERVICE_URL: "http://u:hunter2@b",
+      API_V1_PREFIX: "api",
+      DEBUG: "loud",
+    })
+    expect(loaded.ok === false && loaded.problems.map((each) => each.path).sort()).toEqual([
+      "API_V1_PREFIX",
+      "A_SERVICE_URL",
+      "B_SERVICE_URL",
+      "DEBUG",
+    ])
+    expect(JSON.stringify(loaded)).not.toContain("hunter2")
+  })
+
+  test("an empty environment starts with nothing but a warning", () => {
+    const loaded = configFromEnv({})
+    expect([loaded.ok, loaded.warnings.map((each) => each.path)]).toEqual([true, ["routes"]])
+  })
+})
