@@ -151,14 +151,10 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     if (this.#owner.tls === undefined) this.#ready()
   }
 
-  shook(succeeded: boolean, error: Error | null): void {
+  shook(problem: string | undefined): void {
     if (this.#state !== CONNECTING) return
-    // `succeeded` also speaks of the name; `authorized` of the chain. With verification off either may be
-    // false on a connection that is fine, and only a broken handshake (EPROTO) counts.
-    const { rejectUnauthorized } = this.#owner.tls!
-    const broken = error !== null && error !== undefined && "code" in error && error.code === "EPROTO"
-    if (rejectUnauthorized ? succeeded && this.#socket!.authorized : !broken) this.#ready()
-    else this.#lost(`TLS: ${error?.message ?? "handshake failed"}`)
+    if (problem === undefined) this.#ready()
+    else this.lost(`TLS: ${problem}`)
   }
 
   #ready(): void {
@@ -189,20 +185,16 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
   closed(error: Error | undefined): void {
     const inOrder = this.#ended && error === undefined
     if (this.#state === ANSWERED && inOrder && this.#decoder!.endsWithConnection) this.#finishBody()
-    else this.#lost(error === undefined ? "connection closed by the upstream" : describe(error))
-  }
-
-  notConnected(cause: string): void {
-    this.#lost(cause)
+    else this.lost(error === undefined ? "connection closed by the upstream" : describe(error))
   }
 
   /** A bug in whoever was called from here. Its exchange tells it as the cause; without one, the process. */
   faulted(error: Error): void {
     if (this.#ask === undefined) reportError(error)
-    this.#lost(`internal fault: ${error.stack ?? error.message}`)
+    this.lost(`internal fault: ${error.stack ?? error.message}`)
   }
 
-  #lost(cause: string): void {
+  lost(cause: string): void {
     if (this.#state === CONNECTING) this.#fail("connect", cause)
     else if (this.#state === ASKED) this.#fail("reset", cause)
     else if (this.#state === ANSWERED) this.#breakBody("aborted", cause)
@@ -300,10 +292,6 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     if (this.#state === ASKED) this.#fail("cancelled", reason)
     else if (this.#state === ANSWERED) this.#breakBody("cancelled", reason)
     else this.#leave(true)
-  }
-
-  notSent(): void {
-    this.#lost("connection closed before the request")
   }
 
   // Ends.

@@ -7,16 +7,16 @@ export type UpstreamSocket = Socket<SocketUser>
 export interface SocketUser {
   /** Connected; with TLS the handshake is still to come. */
   opened(socket: UpstreamSocket): void
-  /** The TLS handshake is over, one way or the other. `succeeded`: and the certificate fits the name. */
-  shook(succeeded: boolean, error: Error | null): void
+  /** The TLS handshake is over; `problem`: why the connection must not be used. */
+  shook(problem: string | undefined): void
   received(bytes: Buffer): void
   /** The socket takes bytes again. */
   drained(): void
   /** The other side sends no more, in order (FIN). `closed` follows. */
   endReceived(): void
   closed(error: Error | undefined): void
-  /** No connection, or none that may be used. */
-  notConnected(cause: string): void
+  /** There is no connection, or it is gone. */
+  lost(cause: string): void
   /** One of these methods threw. */
   faulted(error: Error): void
 }
@@ -24,7 +24,9 @@ export interface SocketUser {
 const HANDLERS: SocketHandler<SocketUser> = {
   binaryType: "buffer",
   open: (socket) => socket.data.opened(socket),
-  handshake: (socket, succeeded, error) => socket.data.shook(succeeded, error),
+  // `succeeded` speaks of the handshake and the name, `authorized` of the chain: both are wanted.
+  handshake: (socket, succeeded, error) =>
+    socket.data.shook(succeeded && socket.authorized ? undefined : (error?.message ?? "not authorized")),
   data: (socket, bytes) => socket.data.received(bytes),
   drain: (socket) => socket.data.drained(),
   end: (socket) => socket.data.endReceived(),
@@ -32,17 +34,29 @@ const HANDLERS: SocketHandler<SocketUser> = {
   error: (socket, error) => socket.data.faulted(error),
 }
 
+/** With verification off, `succeeded` may be false on a connection that is fine: only a broken handshake counts. */
+const UNVERIFIED: SocketHandler<SocketUser> = {
+  ...HANDLERS,
+  handshake: (socket, _succeeded, error) =>
+    socket.data.shook(error && "code" in error && error.code === "EPROTO" ? error.message : undefined),
+}
+
 /** Starts to connect. `tls`: `undefined` for plain TCP and Unix sockets. */
 export function dial(address: Address, tls: Bun.TLSOptions | undefined, user: SocketUser): void {
   // One of TCP or Unix options; their union fits no overload.
-  const options = { ...address.target, tls, data: user, socket: HANDLERS }
+  const options = {
+    ...address.target,
+    tls,
+    data: user,
+    socket: tls?.rejectUnauthorized === false ? UNVERIFIED : HANDLERS,
+  }
   try {
     Bun.connect(options as Bun.TCPSocketConnectOptions<SocketUser>).catch((error: unknown) =>
-      user.notConnected(describe(error)),
+      user.lost(describe(error)),
     )
   } catch (error) {
     // Options that are refused at once, such as a CA that is no PEM. Told later, as every other failure is.
-    queueMicrotask(() => user.notConnected(describe(error)))
+    queueMicrotask(() => user.lost(describe(error)))
   }
 }
 

@@ -10,7 +10,7 @@ export interface OutgoingOwner {
   /** The request body broke off: nothing sent after it would make sense. */
   requestBroken(reason: string): void
   /** The socket took nothing of the request. */
-  notSent(): void
+  lost(cause: string): void
 }
 
 /** Where requests are put together before they are written; what the socket does not take is copied out. */
@@ -157,7 +157,7 @@ export class Outgoing implements Carrier {
   #failed(): void {
     this.#deaf = true
     this.stop()
-    if (!this.sent) this.#owner.notSent()
+    if (!this.sent) this.#owner.lost("connection closed before the request")
   }
 }
 
