@@ -1,7 +1,11 @@
 import Type from "typebox"
 import { type MediaType, negotiateType, parseMediaType } from "../lib/accept.ts"
+import { remember } from "../lib/remember.ts"
 import { fail } from "./failure.ts"
 import { definePolicy } from "./policy.ts"
+
+/** Header values whose verdict is kept: clients of a route send a handful of different ones. */
+const MAX_KNOWN = 256
 
 export const accept = definePolicy({
   name: "accept",
@@ -25,9 +29,11 @@ export const accept = definePolicy({
   compile(options) {
     const offered = options.types.map(parseMediaType).filter((type): type is MediaType => type !== undefined)
     const refusal = fail("NOT_ACCEPTABLE", { details: { available: options.types } })
+    const isAcceptable = remember((accepted) => negotiateType(accepted, offered) !== undefined, MAX_KNOWN)
     return {
       request(exchange) {
-        return negotiateType(exchange.header("accept"), offered) === undefined ? refusal : undefined
+        const accepted = exchange.header("accept")
+        return accepted === undefined || isAcceptable(accepted) ? undefined : refusal
       },
     }
   },

@@ -1,6 +1,7 @@
 import Type from "typebox"
 import { bodyLength } from "../http1/body.ts"
 import { negotiateEncoding } from "../lib/accept.ts"
+import { remember } from "../lib/remember.ts"
 import { Size } from "../lib/units.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { CODINGS, EncodedSource, encode } from "./coding.ts"
@@ -9,8 +10,8 @@ import { addVary } from "./vary.ts"
 
 /** Complete bodies up to this size are encoded at once; a task for another thread would cost more. */
 const SYNC_BYTES = 65_536
-/** Content types whose verdict is kept; services send a handful, so at the cap the others are just looked at. */
-const MAX_KNOWN_TYPES = 256
+/** Header values whose verdict is kept: services and clients send a handful of different ones. */
+const MAX_KNOWN = 256
 
 const DEFAULT_TYPES = [
   "text/*",
@@ -28,8 +29,7 @@ const TYPE_PATTERN = /^(?:\*\+[a-z0-9.-]+|[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^
 
 /** Answers once for each content type whether it is worth encoding. */
 function compileTypes(patterns: readonly string[]): (contentType: string) => boolean {
-  const known = new Map<string, boolean>()
-  const ask = (contentType: string) => {
+  return remember((contentType) => {
     const semicolon = contentType.indexOf(";")
     const essence = (semicolon < 0 ? contentType : contentType.slice(0, semicolon)).trim().toLowerCase()
     // Its events must reach the client one by one, whatever the list says.
@@ -38,15 +38,7 @@ function compileTypes(patterns: readonly string[]): (contentType: string) => boo
       if (pattern.startsWith("*")) return essence.endsWith(pattern.slice(1))
       return pattern.endsWith("/*") ? essence.startsWith(pattern.slice(0, -1)) : essence === pattern
     })
-  }
-  return (contentType) => {
-    let verdict = known.get(contentType)
-    if (verdict === undefined) {
-      verdict = ask(contentType)
-      if (known.size < MAX_KNOWN_TYPES) known.set(contentType, verdict)
-    }
-    return verdict
-  }
+  }, MAX_KNOWN)
 }
 
 /** Whether another representation may take the place of this one: not of a part, nor of a sealed one. */
@@ -101,6 +93,7 @@ export const compress = definePolicy({
   },
   compile({ encodings, min_size: minBytes, types }) {
     const isWorthwhile = compileTypes(types)
+    const choose = remember((accepted) => negotiateEncoding(accepted, encodings) ?? "identity", MAX_KNOWN)
     return {
       response(exchange) {
         const { answer } = exchange
@@ -115,8 +108,8 @@ export const compress = definePolicy({
         const length = bodyLength(body)
         if (body === undefined || exchange.method === "HEAD") return
         if (length !== undefined && length < minBytes) return
-        const coding = negotiateEncoding(exchange.header("accept-encoding"), encodings)
-        if (coding === undefined) return
+        const coding = choose(exchange.header("accept-encoding") ?? "")
+        if (coding === "identity") return
 
         if (body instanceof Uint8Array && body.byteLength <= SYNC_BYTES) {
           const encoded = encode(coding, body)
