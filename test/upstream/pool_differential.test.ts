@@ -94,7 +94,8 @@ test("[F-33] [F-5] what the pool accepts of 700 mutilated responses, the other c
       wire = wire.slice(0, at) + bytes[next(bytes.length)] + wire.slice(at + next(2))
     }
     const ours = await byPool()
-    if (ours === undefined) continue
+    // The Fetch standard hides the body of a 205; on the wire it has one.
+    if (ours === undefined || ours.status === 205) continue
     accepted++
     const theirs = await byFetch()
     if (!Bun.deepEquals(theirs, ours)) differing.push({ wire, ours, theirs })
