@@ -4,7 +4,7 @@ import { negotiateEncoding } from "../lib/accept.ts"
 import { remember } from "../lib/remember.ts"
 import { Size } from "../lib/units.ts"
 import type { Exchange } from "../upstream/exchange.ts"
-import { CODINGS, EncodedSource, encode } from "./coding.ts"
+import { CODINGS, type Coding, EncodedSource, encode } from "./coding.ts"
 import { definePolicy } from "./policy.ts"
 import { addVary } from "./vary.ts"
 
@@ -93,7 +93,10 @@ export const compress = definePolicy({
   },
   compile({ encodings, min_size: minBytes, types }) {
     const isWorthwhile = compileTypes(types)
-    const choose = remember((accepted) => negotiateEncoding(accepted, encodings) ?? "identity", MAX_KNOWN)
+    const choose = remember<Coding | "identity">(
+      (accepted) => negotiateEncoding(accepted, encodings) ?? "identity",
+      MAX_KNOWN,
+    )
     return {
       response(exchange) {
         const { answer } = exchange
