@@ -1,4 +1,4 @@
-import { type Record, SERVICE, serviceRecord, type UpstreamMemory } from "./memory.ts"
+import { SERVICE, type SharedRecord, serviceRecord, type UpstreamMemory } from "./memory.ts"
 import type { BreakerConfig } from "./service.ts"
 import { SlidingCounter, WINDOW_WORDS } from "./window.ts"
 
@@ -52,7 +52,7 @@ const TRIAL_RETRY_AFTER_MS = 1000
  */
 export class Breaker {
   readonly #config: BreakerConfig
-  readonly #record: Record
+  readonly #record: SharedRecord
   // Counters of the closed state, in two banks: closed generations alternate between odd and even, and the
   // bank of the next one is cleared when this one ends, while nobody counts in it.
   readonly #requests: readonly [SlidingCounter, SlidingCounter]

@@ -1,5 +1,5 @@
 import type { Member } from "./member.ts"
-import { type Record, SERVICE, serviceRecord, type UpstreamMemory } from "./memory.ts"
+import { SERVICE, type SharedRecord, serviceRecord, type UpstreamMemory } from "./memory.ts"
 
 /** Members that may be asked; never empty when given to a balancer. */
 export interface Candidates {
@@ -43,7 +43,7 @@ export function touchService(memory: UpstreamMemory, slot: number): void {
 export class CandidateCache {
   readonly #members: readonly Member[]
   readonly #panicThreshold: number
-  readonly #record: Record
+  readonly #record: SharedRecord
   #version = -1
   #validUntil = 0
   #candidates: Candidates

@@ -27,11 +27,7 @@ export class Instance {
     this.service = service
     this.url = url
     this.state = new InstanceState(memory, slot)
-    this.pool = new Pool(
-      keepResolved(parseAddress(url), deps.lookUp, deps.now),
-      named(url, options),
-      deps.now,
-    )
+    this.pool = new Pool(keepResolved(parseAddress(url), deps.lookUp, deps.now), options, deps.now)
     this.#worker = worker
   }
 
@@ -42,19 +38,5 @@ export class Instance {
 
   end(): void {
     this.state.end(this.#worker)
-  }
-}
-
-/** The certificate is verified against the configured name, also when an address is connected to. */
-function named(url: string, options: PoolOptions): PoolOptions {
-  const address = parseAddress(url)
-  if (!address.tls || options.tls?.serverName !== undefined || "unix" in address.target) return options
-  return {
-    ...options,
-    tls: {
-      ca: options.tls?.ca,
-      rejectUnauthorized: options.tls?.rejectUnauthorized ?? true,
-      serverName: address.target.hostname,
-    },
   }
 }

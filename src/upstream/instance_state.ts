@@ -1,4 +1,4 @@
-import { INSTANCE, instanceRecord, type Record, type UpstreamMemory } from "./memory.ts"
+import { INSTANCE, instanceRecord, type SharedRecord, type UpstreamMemory } from "./memory.ts"
 
 const UNKNOWN = 0
 const HEALTHY = 1
@@ -12,7 +12,7 @@ const DECAY_MS = 10_000
 
 /** What all threads know of one instance. A view of shared memory: any number may exist, in any thread. */
 export class InstanceState {
-  readonly #record: Record
+  readonly #record: SharedRecord
 
   constructor(memory: UpstreamMemory, slot: number) {
     this.#record = instanceRecord(memory, slot)
@@ -71,7 +71,7 @@ export class InstanceState {
     return Atomics.load(this.#record.words, this.#record.word + INSTANCE.ejections)
   }
 
-  /** Only for the thread that holds the service's ejection lock. */
+  /** Takes it out until then (ejection.ts decides, under its lock). `ejections`: recent ones, this one included. */
   eject(until: number, ejections: number): void {
     const { words, word, times, time } = this.#record
     times[time + INSTANCE.ejectedUntil] = until
@@ -80,7 +80,7 @@ export class InstanceState {
     Atomics.add(words, word + INSTANCE.generation, 1)
   }
 
-  /** Returns it to service at once and forgets earlier ejections. */
+  /** For operators: returns it to service at once and forgets earlier ejections. */
   pardon(now: number): void {
     this.eject(Math.min(now, this.ejectedUntil), 0)
   }

@@ -58,7 +58,7 @@ export function createUpstreamMemory(workers: number): UpstreamMemory {
 }
 
 /** One record: `words` for Atomics, `times` for doubles, each with the record's first index. */
-export interface Record {
+export interface SharedRecord {
   readonly words: Int32Array
   readonly times: Float64Array
   readonly word: number
@@ -68,7 +68,7 @@ export interface Record {
 // One pair of views a buffer and thread: thousands of records share them.
 const views = new WeakMap<SharedArrayBuffer, { words: Int32Array; times: Float64Array }>()
 
-function recordAt(memory: UpstreamMemory, byte: number): Record {
+function recordAt(memory: UpstreamMemory, byte: number): SharedRecord {
   let view = views.get(memory.buffer)
   if (view === undefined) {
     view = { words: new Int32Array(memory.buffer), times: new Float64Array(memory.buffer) }
@@ -77,11 +77,11 @@ function recordAt(memory: UpstreamMemory, byte: number): Record {
   return { ...view, word: byte / 4, time: byte / 8 }
 }
 
-export function serviceRecord(memory: UpstreamMemory, slot: number): Record {
+export function serviceRecord(memory: UpstreamMemory, slot: number): SharedRecord {
   return recordAt(memory, slot * SERVICE_WORDS * 4)
 }
 
-export function instanceRecord(memory: UpstreamMemory, slot: number): Record {
+export function instanceRecord(memory: UpstreamMemory, slot: number): SharedRecord {
   return recordAt(memory, MAX_SERVICES * SERVICE_WORDS * 4 + slot * instanceBytes(memory.workers))
 }
 

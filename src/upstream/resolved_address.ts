@@ -16,6 +16,7 @@ export const lookUpName: LookUp = async (name) =>
  * An address whose host name outlives its name server. While the name was found within `NAME_TTL_MS` the
  * runtime resolves it (and tries its addresses side by side). After that the addresses found last are used,
  * in turn, and the name is looked up again beside them. A name that was never found fails to connect.
+ * A pool reads the name it verifies certificates against when it is made: then `target` still is the name.
  */
 export class ResolvedAddress implements Address {
   readonly text: string

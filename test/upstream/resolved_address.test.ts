@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test"
 import { parseAddress } from "../../src/upstream/address.ts"
+import { Pool } from "../../src/upstream/pool.ts"
 import { keepResolved, NAME_TTL_MS } from "../../src/upstream/resolved_address.ts"
+import { serviceConfig } from "../support/services.ts"
 
 const NAME = { hostname: "app.test", port: 81 }
 
@@ -48,6 +50,14 @@ describe("[F-38] an instance with a name", () => {
     expect(one.lookups()).toBe(2)
     await one.targetAt(later + 1001)
     expect(one.lookups()).toBe(3)
+  })
+
+  test("has its certificate verified against the name, whatever address is connected to", () => {
+    const lookUp = () => Promise.resolve(["192.0.2.1"])
+    const pool = { ...serviceConfig({ instances: ["https://app.test"] }).pool }
+    const address = keepResolved(parseAddress("https://app.test"), lookUp, () => 0)
+    const made = new Pool(address, { pool, maxHeadBytes: 1024, tls: undefined }, () => 0)
+    expect(made.tls).toEqual({ serverName: "app.test", rejectUnauthorized: true })
   })
 
   test("is left to the runtime when it was never found", async () => {

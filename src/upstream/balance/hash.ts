@@ -23,7 +23,7 @@ export function hash(members: readonly Member[], hashBy: string, random: () => n
     pick(candidates, exchange, now) {
       const value = key(exchange)
       if (value === undefined) return sample(candidates, random, now)
-      const start = firstAtOrAfter(points, Bun.hash.xxHash32(value))
+      const start = firstAtOrAfter(points, hash32(value))
       let limit = -1
       for (let i = 0; i < owners.length; i++) {
         const member = members[owners[(start + i) % owners.length]!]!
@@ -78,8 +78,7 @@ function ringOf(members: readonly Member[]): { points: Uint32Array; owners: Uint
   const ring: { point: number; owner: number }[] = []
   for (const member of members) {
     const count = Math.max(1, Math.round((wanted * member.weight) / totalWeight))
-    for (let i = 0; i < count; i++)
-      ring.push({ point: Bun.hash.xxHash32(`${member.url}#${i}`), owner: member.index })
+    for (let i = 0; i < count; i++) ring.push({ point: hash32(`${member.url}#${i}`), owner: member.index })
   }
   // Equal points are ordered by URL, not by position: a reordered config is the same ring.
   ring.sort((a, b) => a.point - b.point || (members[a.owner]!.url < members[b.owner]!.url ? -1 : 1))
@@ -87,6 +86,15 @@ function ringOf(members: readonly Member[]): { points: Uint32Array; owners: Uint
     points: Uint32Array.from(ring, ({ point }) => point),
     owners: Uint32Array.from(ring, ({ owner }) => owner),
   }
+}
+
+/** FNV-1a over UTF-16 code units with MurmurHash3's finalizer: a call into the runtime's hash costs far more. */
+function hash32(text: string): number {
+  let h = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return (h ^ (h >>> 16)) >>> 0
 }
 
 function firstAtOrAfter(points: Uint32Array, value: number): number {
