@@ -70,6 +70,11 @@ export function limitBody(body: Body, maxBytes: number, onTooLarge: () => void):
   return new LimitedSource(body as BodySource, maxBytes, onTooLarge)
 }
 
+/** The limit in bytes a body was given by `limitBody`; `undefined` when it flows without one. */
+export function limitOf(body: Body): number | undefined {
+  return body instanceof LimitedSource ? body.maxBytes : undefined
+}
+
 export const bodyLimit = definePolicy({
   name: "body_limit",
   doc: "Refuses request bodies over a size, before they are read where the length is declared (413).",

@@ -4,6 +4,7 @@ import { parseMediaType } from "../lib/accept.ts"
 import { parseJson } from "../lib/json_parse.ts"
 import { Size } from "../lib/units.ts"
 import type { Exchange } from "../upstream/exchange.ts"
+import { limitOf } from "./body_limit.ts"
 import { coerce, compileCoercions, parseQuery } from "./coerce.ts"
 import { DECODABLE, decodeBody, isDecodable, isPlain } from "./decode_body.ts"
 import { type Failure, fail } from "./failure.ts"
@@ -124,6 +125,8 @@ async function judgeLater(exchange: Exchange, rules: BodyRules, errors: FoundErr
   if (bytes === "too_large") return rules.tooLarge
   if (bytes === "aborted") {
     // Broken off by a limit of the gateway, or by the client.
+    if (exchange.uploadFault === "PAYLOAD_TOO_LARGE")
+      return fail("PAYLOAD_TOO_LARGE", { details: { limit: limitOf(exchange.body) } })
     if (exchange.uploadFault !== "") return fail(exchange.uploadFault)
     return fail("INVALID_REQUEST", { message: "The request body was cut short." })
   }

@@ -190,7 +190,10 @@ test("[F-16] a limit above that breaks the body off is what the client hears of"
   exchange.body = limitBody(new ChunkSource([bytes("x".repeat(50))]), 10, () => {
     exchange.uploadFault = "PAYLOAD_TOO_LARGE"
   })
-  expect(await run({ body: USER }, exchange)).toMatchObject({ code: "PAYLOAD_TOO_LARGE" })
+  expect(await run({ body: USER }, exchange)).toMatchObject({
+    code: "PAYLOAD_TOO_LARGE",
+    details: { limit: 10 },
+  })
 })
 
 test("[F-31] a body the client cut short is refused, even if what came is valid", async () => {
