@@ -1,7 +1,5 @@
-import { writeSync } from "node:fs"
 import { isMainThread } from "node:worker_threads"
 import { check } from "./cli/check.ts"
-import { explain } from "./cli/explain.ts"
 import { EXIT, type Output } from "./cli/output.ts"
 import { schema } from "./cli/schema.ts"
 import { type CommandName, commandUsage, isCommand, unknownCommand, usage, usageError } from "./cli/usage.ts"
@@ -27,7 +25,7 @@ async function run(command: CommandName, args: readonly string[], output: Output
     case "check":
       return check(args, output)
     case "explain":
-      return explain(args, output)
+      return (await import("./cli/explain.ts")).explain(args, output)
     case "schema":
       return schema(args, output)
     case "version":
@@ -44,18 +42,21 @@ function help(word: string | undefined, output: Output): number {
   return EXIT.fine
 }
 
-/** Writes all of it before it returns: the process exits right after. */
-function write(file: 1 | 2, text: string): void {
-  let rest = Buffer.from(text)
-  while (rest.byteLength > 0) rest = rest.subarray(writeSync(file, rest))
+/** Whoever reads may stop early (`| head`): that is no fault. */
+function tolerateClosedPipe(stream: NodeJS.WriteStream): void {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+  })
 }
 
 // A worker thread of the compiled binary has an entry point of its own.
 if (isMainThread) {
+  tolerateClosedPipe(process.stdout)
+  tolerateClosedPipe(process.stderr)
   // Bytecode knows no await at the top level.
   void main(process.argv.slice(2), {
-    out: (text) => write(1, text),
-    err: (text) => write(2, text),
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
   }).then((code) => {
     process.exitCode = code
   })

@@ -1,3 +1,4 @@
+import { BUILTIN_PATHS } from "../admin/public.ts"
 import { parseHostPattern, parsePattern } from "../config/pattern.ts"
 import { effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
@@ -60,9 +61,14 @@ function readQuestion(words: readonly string[], headers: readonly string[]): Que
   return { method: method.toUpperCase(), host, path: path.path, ambiguous: path.ambiguous, fields }
 }
 
-interface ExplainedRoute extends Matchable {
+interface ConfiguredRoute extends Matchable {
   readonly config: RouteConfig
   readonly index: number
+}
+
+/** A path the gateway answers itself, such as /health. */
+interface BuiltinRoute extends Matchable {
+  readonly config: undefined
 }
 
 /** What would happen to the request, line by line. */
@@ -70,10 +76,11 @@ function describeRequest(config: Config, question: Question): string[] {
   const { method, host, path, fields } = question
   const hostname = host.replace(/:\d+$/, "")
   const lines = [`${method} ${host}${path}`]
-  const found = new RouteTable(config.routes.map(matchable)).find(method, hostname, path, fields)
+  const found = new RouteTable<ConfiguredRoute | BuiltinRoute>([
+    ...config.routes.map(matchable),
+    ...BUILTIN_PATHS.map(builtin),
+  ]).find(method, hostname, path, fields)
   if (found.kind === "not_found") {
-    if (/^\/(health|docs)(\/|$)/.test(path))
-      return [...lines, "  no route of the config; the gateway answers /health and /docs itself"]
     return [...lines, "  no route matches: 404 NOT_FOUND", ...nearMisses(config, question)]
   }
   if (found.kind === "method_not_allowed") {
@@ -85,6 +92,9 @@ function describeRequest(config: Config, question: Question): string[] {
     ]
   }
   const { route, captures } = found
+  if (route.config === undefined) {
+    return [...lines, `  answered by the gateway itself: ${route.pattern.text}`]
+  }
   lines.push(`  route     routes[${route.index}] ${routeLabel(route.config)}`)
   if (question.ambiguous && !route.config.allow_encoded) {
     return [
@@ -104,7 +114,13 @@ function describeRequest(config: Config, question: Question): string[] {
   return lines
 }
 
-function matchable(config: RouteConfig, index: number): ExplainedRoute {
+function builtin(path: string): BuiltinRoute {
+  const pattern = parsePattern(path)
+  if (typeof pattern === "string") throw new Error(`explaining routes: ${pattern}`)
+  return { config: undefined, pattern, methods: new Set(), hosts: [], headers: [] }
+}
+
+function matchable(config: RouteConfig, index: number): ConfiguredRoute {
   const pattern = parsePattern(config.path)
   if (typeof pattern === "string") throw new Error(`explaining routes: ${pattern}`)
   const hosts = config.hosts.map(parseHostPattern).filter((host) => typeof host !== "string")

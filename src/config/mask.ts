@@ -14,9 +14,9 @@ export class Mask {
   readonly text: string
   readonly #hidden: string[] = []
 
-  /** `text` must not hold U+E000 itself. */
-  constructor(text: string) {
-    this.text = text.replace(PLACEHOLDER, (found) => this.#hide(found))
+  /** `text` must not hold U+E000 itself. `hide` false: nothing is hidden, and nothing comes back. */
+  constructor(text: string, hide: boolean) {
+    this.text = hide ? text.replace(PLACEHOLDER, (found) => this.#hide(found)) : text
   }
 
   static canHide(text: string): boolean {
@@ -25,7 +25,7 @@ export class Mask {
 
   /** Puts the placeholders back into a part of the parsed text. */
   restore(text: string): string {
-    if (!text.includes(START)) return text
+    if (this.#hidden.length === 0 || !text.includes(START)) return text
     return text.replace(MASKED, (_, high: string, low: string) => {
       return this.#hidden[(high.charCodeAt(0) - DIGIT) * DIGITS + low.charCodeAt(0) - DIGIT] ?? ""
     })

@@ -56,11 +56,11 @@ function readJson(text: string, problems: Problems): Source | undefined {
     JSON.parse(text)
   } catch {
     // The runtime's message quotes the text and has no line; YAML's parser often knows where it breaks.
-    readYaml(text, problems)
+    readYaml(text, problems, false)
     if (problems.none) problems.add([], "not valid JSON (YAML goes in a file that ends in .yaml)")
     return undefined
   }
-  return readYaml(text, problems)
+  return readYaml(text, problems, false)
 }
 
 function readToml(text: string, problems: Problems): Source | undefined {

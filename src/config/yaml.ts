@@ -26,13 +26,20 @@ import {
   type Tree,
 } from "./tree.ts"
 
-/** Reads YAML 1.2 (and so JSON too). `undefined`: it could not be read, and `problems` tells why. */
-export function readYaml(text: string, problems: Problems): Source | undefined {
-  if (!Mask.canHide(text)) {
+/**
+ * Reads YAML 1.2 (and so JSON too). `undefined`: it could not be read, and `problems` tells why.
+ * `hidePlaceholders`: `${…}` may stand without quotes; not for JSON, where it never does.
+ */
+export function readYaml(
+  text: string,
+  problems: Problems,
+  hidePlaceholders: boolean = true,
+): Source | undefined {
+  if (hidePlaceholders && !Mask.canHide(text)) {
     problems.add([], "the character U+E000 (private use) is not allowed")
     return undefined
   }
-  const mask = new Mask(text)
+  const mask = new Mask(text, hidePlaceholders)
   const lines = new LineCounter()
   const tokens = [...new Parser(lines.addNewLine).parse(mask.text)]
   // The composer recurses, so depth is bounded before it runs.

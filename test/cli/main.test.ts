@@ -175,6 +175,14 @@ describe("explain", () => {
     )
   })
 
+  test("a path the gateway answers itself goes before a wildcard of the config", () => {
+    const path = file("all.yaml", "routes: [{ path: /*, respond: {} }]")
+    expect(gatehouse(["explain", "-c", path, "GET", "/health"]).out).toContain(
+      "answered by the gateway itself: /health",
+    )
+    expect(gatehouse(["explain", "-c", path, "GET", "/healthy"]).out).toContain("routes[0] /*")
+  })
+
   test("a route that misses by host or header is named, and a header lets it match", () => {
     const path = file(
       "beta.yaml",

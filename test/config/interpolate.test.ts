@@ -115,3 +115,8 @@ describe("[F-72] secrets never appear in problems", () => {
     expect(JSON.stringify(loaded)).not.toContain("hunter2")
   })
 })
+
+test("in JSON a default has JSON's escapes, and private-use characters are data", () => {
+  const json = '{"routes":[{"path":"/","respond":{"body":"${X:-a\\"b}\uE000"}}]}'
+  expect(config(parseConfig(json, "json", {})).routes[0]!.respond!.body).toBe('a"b\uE000')
+})
