@@ -35,6 +35,7 @@ const LF = 10
 const SP = 32
 const TAB = 9
 const COLON = 58
+const DEL = 127
 
 /** Token bytes (RFC 9110 section 5.6.2) in lower case; 0 for every other byte. */
 const LOWER = new Uint8Array(256)
@@ -45,7 +46,7 @@ for (let byte = 65; byte <= 90; byte++) LOWER[byte] = byte + 32
 /** 1 for bytes of a field value: HTAB, SP, visible and 8-bit bytes (RFC 9110 section 5.5). */
 const TEXT = new Uint8Array(256)
 TEXT[TAB] = 1
-for (let byte = SP; byte < 256; byte++) if (byte !== 127) TEXT[byte] = 1
+for (let byte = SP; byte < 256; byte++) if (byte !== DEL) TEXT[byte] = 1
 
 /** Whether the byte may stand in a token; the lower-case form of it, or 0. */
 export const tokenByte = (byte: number): number => LOWER[byte]!
@@ -114,9 +115,11 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
     i++
     while (i < length && (bytes[i] === SP || bytes[i] === TAB)) i++
     const valueStart = i
-    while (i < length && TEXT[bytes[i]!] === 1) i++
+    // The same bytes as in TEXT; comparing is quicker than looking up in the longest loop of a head.
+    let byte = 0
+    while (i < length && ((byte = bytes[i]!) >= SP ? byte !== DEL : byte === TAB)) i++
     if (i === length) return INCOMPLETE
-    if (bytes[i] !== CR) return BAD_VALUE
+    if (byte !== CR) return BAD_VALUE
     let valueEnd = i
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) valueEnd--
     if (i + 1 === length) return INCOMPLETE
