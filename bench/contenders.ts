@@ -21,7 +21,9 @@ function writeConfig(name: string, text: string): string {
   return path
 }
 
-const NGINX_COMMON = `worker_processes 1; daemon off; error_log /dev/null crit; pid /dev/null;
+/** nginx deletes its pid file at the end, so that must be a file of its own. */
+const nginxCommon = (): string => `worker_processes 1; daemon off; error_log stderr crit;
+pid ${join(mkdtempSync(join(tmpdir(), "gatehouse-bench-")), "pid")};
 events { worker_connections 8192; }`
 
 /** The upstream of every benchmark: nginx with a small JSON, a 16 KB and a 1 MB body. */
@@ -32,7 +34,7 @@ export async function openUpstream(core: string): Promise<{ port: number; proces
   writeFileSync(join(root, "1m"), "x".repeat(1_048_576))
   const config = writeConfig(
     "nginx.conf",
-    `${NGINX_COMMON}
+    `${nginxCommon()}
 http { access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
   server { listen 127.0.0.1:${port} backlog=8192; default_type application/octet-stream; root ${root};
     location /json { default_type application/json; return 200 '{"message":"Hello, World!","id":12345,"ok":true}'; } } }`,
@@ -47,7 +49,7 @@ const nginx: Contender = {
     const port = freePort()
     const config = writeConfig(
       "nginx.conf",
-      `${NGINX_COMMON}
+      `${nginxCommon()}
 http { access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
   upstream up { server 127.0.0.1:${upstreamPort}; keepalive 512; keepalive_requests 100000000; }
   server { listen 127.0.0.1:${port} backlog=8192;
