@@ -1,6 +1,6 @@
 export interface AdminPort {
   readonly port: number
-  /** Stops listening; answers under way finish. */
+  /** Stops listening and cuts what is under way: nothing an operator asks may hold up the end. */
   close(): Promise<void>
 }
 
@@ -23,5 +23,5 @@ export function openAdmin(
     idleTimeout: IDLE_TIMEOUT_S,
     fetch,
   })
-  return { port: server.port!, close: () => server.stop() }
+  return { port: server.port!, close: () => server.stop(true) }
 }

@@ -14,7 +14,7 @@ import { VERSION } from "../lib/version.ts"
 import type { Log } from "../observe/log.ts"
 import { createLog } from "../observe/log_json.ts"
 import { EXIT, type Output } from "./output.ts"
-import { type Signals, watchSignals } from "./signals.ts"
+import { watchSignals } from "./signals.ts"
 import { startThread } from "./thread.ts"
 
 export interface GatewayOptions {
@@ -44,6 +44,9 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   const writeLog = (line: string): void => ownLog.push(`${line}\n`)
   const log = createLog(config.log.level, writeLog)
   const signals = watchSignals()
+  // From the beginning: a change while the workers start must not be missed.
+  const watch =
+    options.file === undefined ? undefined : watchConfig(options.file, { onChange: signals.reload })
   try {
     const control = await openControl({
       config,
@@ -69,7 +72,9 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       start_ms: Math.round(process.uptime() * 1000),
     })
     options.onStarted?.({ port: control.port, adminPort: admin.port })
-    const signal = await reloadUntilEnd(control, signals, options.file)
+    signals.onReload(() => void control.reload())
+    const signal = await signals.end
+    watch?.close()
     log.info("gateway.stopping", { signal })
     await shutDown(control, admin, log)
     return EXIT.fine
@@ -79,6 +84,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     return EXIT.cannotStart
   } finally {
     signals.close()
+    watch?.close()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))
   }
 }
@@ -131,16 +137,6 @@ function startAdmin(
 
 const address = (host: string, port: number): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
-
-/** Reloads on SIGHUP and when the file changes, until a signal to end comes. */
-async function reloadUntilEnd(control: Control, signals: Signals, file: string | undefined): Promise<string> {
-  const reload = () => void control.reload()
-  signals.onReload(reload)
-  const watch = file === undefined ? undefined : watchConfig(file, { onChange: reload })
-  const signal = await signals.end
-  watch?.close()
-  return signal
-}
 
 /**
  * Loses no request: for a while answers still go out, telling clients to come back on a new connection (to

@@ -179,7 +179,9 @@ export class Control {
   reload(): Promise<ReloadOutcome> {
     this.#waiting ??= this.#running.then(() => {
       this.#waiting = undefined
-      const outcome = this.#reloadNow()
+      const outcome = this.#reloadNow().catch((error: Error) =>
+        this.#reject([{ path: "", message: error.message }]),
+      )
       this.#running = outcome
       return outcome
     })
@@ -244,6 +246,7 @@ export class Control {
   }
 
   async #reloadNow(): Promise<ReloadOutcome> {
+    if (this.#draining) return this.#reject([{ path: "", message: "the gateway is shutting down" }])
     const loaded = this.#options.load()
     if (!loaded.ok) return this.#reject(loaded.problems)
     const old = this.#generation
@@ -344,13 +347,12 @@ const line = (problem: Problem): string =>
 /** Reads the certificate, starts the workers. Rejects with `StartError`, whose message is for the operator. */
 export async function openControl(options: ControlOptions): Promise<Control> {
   const { tls } = options.config.server
-  let pair: PemPair | undefined
+  let control: Control
   try {
-    pair = tls && (await readTlsPair(tls))
+    control = new Control(options, tls && (await readTlsPair(tls)))
   } catch (error) {
     throw new StartError((error as Error).message)
   }
-  const control = new Control(options, pair)
   await control.start()
   return control
 }

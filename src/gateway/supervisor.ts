@@ -235,6 +235,7 @@ export class Supervisor {
       case "closed":
         this.#end(slot)
         slot.onFailed?.("closed")
+        slot.onApplied?.("")
         return
       case "pong":
         slot.unanswered = 0

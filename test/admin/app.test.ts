@@ -1,0 +1,166 @@
+import { expect, test } from "bun:test"
+import { type AdminDeps, createAdmin } from "../../src/admin/app.ts"
+import { exampleConfig } from "../support/config.ts"
+import { memoryLog } from "../support/memory_log.ts"
+
+const TOKEN = "a-token-for-tests-only"
+
+function admin(changes: Partial<AdminDeps> = {}) {
+  const config = exampleConfig({
+    admin: { token: TOKEN },
+    services: { app: { instances: ["http://127.0.0.1:9"], breaker: {} } },
+  })
+  const log = memoryLog()
+  const handle = createAdmin({
+    version: "1.2.3",
+    wallClock: () => 0,
+    ready: () => true,
+    services: () => [],
+    token: () => TOKEN,
+    config: () => config,
+    metrics: async () => ({ text: "up 1\n", contentType: "text/plain; version=0.0.4" }),
+    status: () => ({ generation: 7 }),
+    reload: async () => ({ result: "applied", generation: 8, restartNeeded: [] }),
+    resetBreaker: (name) => name === "app",
+    returnInstances: (name) => (name === "app" ? 2 : undefined),
+    log,
+    ...changes,
+  })
+  const ask = (method: string, path: string, init: RequestInit = {}) =>
+    handle(
+      new Request(`http://127.0.0.1:9080${path}`, {
+        method,
+        ...init,
+        headers: { authorization: `Bearer ${TOKEN}`, ...init.headers },
+      }),
+    )
+  return { handle, ask, log }
+}
+
+const errorOf = async (response: Response) => {
+  const body = await response.json()
+  expect(Object.keys(body).sort()).toEqual(["error", "request_id"])
+  expect(Object.keys(body.error).sort()).toEqual(["code", "details", "message"])
+  return [response.status, body.error.code]
+}
+
+test("[F-63] everything but health needs the token, unknown paths and methods too", async () => {
+  const { handle } = admin()
+  for (const path of [
+    "/metrics",
+    "/admin/v1/status",
+    "/admin/v1/config",
+    "/nothing",
+    "/",
+    "//health",
+    "/health/x",
+    "/health?x=/admin",
+  ].filter((path) => !path.startsWith("/health?"))) {
+    const response = await handle(new Request(`http://127.0.0.1${path}`))
+    expect(response.headers.get("www-authenticate")).toBe("Bearer")
+    expect([path, ...(await errorOf(response))]).toEqual([path, 401, "AUTH_ERROR"])
+  }
+  expect((await handle(new Request("http://127.0.0.1/health", { method: "POST" }))).status).toBe(401)
+  expect((await handle(new Request("http://127.0.0.1/health"))).status).toBe(200)
+})
+
+test("[F-63] no other form of the token is taken: other schemes, prefixes, the query, an empty one", async () => {
+  const { handle } = admin()
+  for (const authorization of [
+    `Basic ${TOKEN}`,
+    TOKEN,
+    `Bearer ${TOKEN}x`,
+    `Bearer ${TOKEN.slice(0, -1)}`,
+    "Bearer",
+    "Bearer ",
+    `Bearer ${TOKEN}, Bearer ${TOKEN}`,
+  ]) {
+    const response = await handle(new Request("http://127.0.0.1/metrics", { headers: { authorization } }))
+    expect([authorization, response.status]).toEqual([authorization, 401])
+  }
+  const query = `http://127.0.0.1/metrics?token=${TOKEN}&access_token=${TOKEN}`
+  expect((await handle(new Request(query))).status).toBe(401)
+})
+
+test("[F-63] a Host that shifts how the path is read opens nothing", async () => {
+  const { handle } = admin()
+  for (const host of ["a", "ab", "abc"]) {
+    expect((await handle(new Request(`http://${host}/health/admin/v1/status`))).status).toBe(401)
+    expect((await handle(new Request(`http://${host}/admin/v1/status`))).status).toBe(401)
+  }
+  // What the runtime gives for a malformed Host: a bare path in place of a URL.
+  const bare = { url: "/admin/v1/status", method: "GET", headers: new Headers() } as Request
+  expect(await errorOf(await handle(bare))).toEqual([400, "INVALID_HOST"])
+})
+
+test("[C-8.1] /metrics is the Prometheus text", async () => {
+  const response = await admin().ask("GET", "/metrics")
+  expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4")
+  expect(await response.text()).toBe("up 1\n")
+})
+
+test("status and config are JSON that nobody keeps, without secrets", async () => {
+  const { ask } = admin()
+  const status = await ask("GET", "/admin/v1/status")
+  expect(status.headers.get("cache-control")).toBe("no-store")
+  expect(await status.json()).toEqual({ version: "1.2.3", generation: 7 })
+  const config = await (await ask("GET", "/admin/v1/config")).text()
+  expect(config).not.toContain(TOKEN)
+  expect(JSON.parse(config)).toMatchObject({ admin: { token: "[redacted]" }, server: { drain_delay: 1 } })
+})
+
+test("a reload tells its result, or every problem with 422", async () => {
+  const applied = await admin().ask("POST", "/admin/v1/reload")
+  expect(await applied.json()).toEqual({ result: "applied", generation: 8, restart_needed: [] })
+  const problems = [{ path: "routes[0].service", message: 'there is no service "x"' }]
+  const { ask } = admin({ reload: async () => ({ result: "rejected", problems }) })
+  const rejected = await ask("POST", "/admin/v1/reload")
+  expect(rejected.status).toBe(422)
+  expect((await rejected.json()).error.details).toEqual({ problems })
+})
+
+test("[C-7.7] recovery: breaker reset and return of instances, 404 for unknown services", async () => {
+  const { ask } = admin()
+  const reset = await ask("POST", "/admin/v1/services/app/breaker/reset")
+  expect(await reset.json()).toEqual({ service: "app", breaker: "closed" })
+  expect(await errorOf(await ask("POST", "/admin/v1/services/nobody/breaker/reset"))).toEqual([
+    404,
+    "NOT_FOUND",
+  ])
+  const back = await ask("POST", "/admin/v1/services/app/instances/return")
+  expect(await back.json()).toEqual({ service: "app", returned: 2 })
+  const unknown = await ask("POST", "/admin/v1/services/nobody/instances/return")
+  expect(await errorOf(unknown)).toEqual([404, "NOT_FOUND"])
+})
+
+test("[F-63] unknown fields are refused with 422, broken bodies with 400, and neither is echoed", async () => {
+  const { ask } = admin()
+  const send = (body: string) =>
+    ask("POST", "/admin/v1/services/app/instances/return", {
+      body,
+      headers: { "content-type": "application/json" },
+    })
+  expect((await send('{"instance":"http://127.0.0.1:9"}')).status).toBe(200)
+  const unknown = await send('{"instance":"x","s3cret":1}')
+  expect(await unknown.clone().text()).not.toContain("s3cret")
+  expect(await errorOf(unknown)).toEqual([422, "VALIDATION_FAILED"])
+  expect(await errorOf(await send('{"instance":'))).toEqual([400, "INVALID_REQUEST"])
+})
+
+test("[F-63] a fault is logged and answered without its text", async () => {
+  const { ask, log } = admin({
+    status: () => {
+      throw new Error("the secret cause")
+    },
+  })
+  const response = await ask("GET", "/admin/v1/status")
+  expect(await response.clone().text()).not.toContain("secret cause")
+  expect(await errorOf(response)).toEqual([500, "INTERNAL_ERROR"])
+  expect(log.events.map((each) => each.event)).toEqual(["admin.fault"])
+})
+
+test("with the token an unknown path is 404 and a wrong method too", async () => {
+  const { ask } = admin()
+  expect(await errorOf(await ask("GET", "/nothing"))).toEqual([404, "NOT_FOUND"])
+  expect(await errorOf(await ask("GET", "/admin/v1/reload"))).toEqual([404, "NOT_FOUND"])
+})
