@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test"
 import { Breaker, type BreakerOutcome, type Permit } from "../../src/upstream/breaker.ts"
 import { createUpstreamMemory } from "../../src/upstream/memory.ts"
 import type { BreakerConfig } from "../../src/upstream/service.ts"
+import type { BreakerFindings, BreakerTask } from "./breaker_worker.ts"
 
 const DEFAULTS: BreakerConfig = {
   failure_threshold: 5,
@@ -143,23 +144,31 @@ describe("[T-1.3 S-FR3 C-7.3 I-cb] the circuit breaker", () => {
   })
 })
 
-test("two threads share one breaker exactly: every failure is counted and one trial is let through", async () => {
-  const rounds = 20_000
+test("[T-1.3] two threads share breakers exactly: no failure is lost and one of them gets the trial", async () => {
+  const failures = 20_000
+  const circuits = 800
   const memory = createUpstreamMemory(2)
-  const config = { ...DEFAULTS, failure_threshold: 2 * rounds, min_throughput: 1, recovery_timeout: 0 }
-  const worker = () => new Worker(new URL("./breaker_worker.ts", import.meta.url))
-  const workers = [worker(), worker()]
+  // The circuit opens with the very last failure of both: one lost count and it never would.
+  const config = { ...DEFAULTS, failure_threshold: 2 * failures, min_throughput: 1, recovery_timeout: 1 }
+  for (let slot = 1; slot <= circuits; slot++) {
+    const breaker = new Breaker(memory, slot, { ...config, failure_threshold: 1 })
+    run(breaker, "failure", 1, 900)
+  }
+  const gate = new Int32Array(new SharedArrayBuffer(4))
+  const workers = [0, 1].map(() => new Worker(new URL("./breaker_worker.ts", import.meta.url)))
   const answers = workers.map(
     (one) =>
-      new Promise<{ failures: number; trials: number }>((resolve, reject) => {
+      new Promise<BreakerFindings>((resolve, reject) => {
         one.onmessage = ({ data }) => resolve(data)
         one.onerror = ({ message }) => reject(new Error(message))
       }),
   )
-  for (const one of workers) one.postMessage({ memory, config, rounds })
-  const found = await Promise.all(answers)
+  const task: BreakerTask = { memory, gate, config, failures, circuits }
+  for (const one of workers) one.postMessage(task)
+  const [a, b] = (await Promise.all(answers)) as [BreakerFindings, BreakerFindings]
   for (const one of workers) one.terminate()
-  // The circuit opens with the very last failure of both: one lost count and it never would.
-  expect(found.map(({ failures }) => failures)).toEqual([rounds, rounds])
-  expect(found[0]!.trials + found[1]!.trials).toBe(1)
+  expect([a.failures, b.failures]).toEqual([failures, failures])
+  expect(new Breaker(memory, 0, config).view(1000).state).toBe("open")
+  const both = a.trials.map((got, i) => Number(got) + Number(b.trials[i]))
+  expect(both.filter((trials) => trials !== 1)).toEqual([])
 })

@@ -4,27 +4,44 @@ import type { BreakerConfig } from "../../src/upstream/service.ts"
 
 declare const self: Worker
 
-interface Task {
+export interface BreakerTask {
   memory: UpstreamMemory
+  /** Where the two threads wait for each other. */
+  gate: Int32Array
   config: BreakerConfig
-  rounds: number
+  /** Failures this thread adds to the circuit of slot 0. */
+  failures: number
+  /** Open circuits, in slots from 1, of which both threads want the one trial at the same moment. */
+  circuits: number
 }
 
-/** Fails `rounds` times side by side with another thread, then both ask for the one trial and keep it. */
-self.onmessage = ({ data: { memory, config, rounds } }: MessageEvent<Task>) => {
+export interface BreakerFindings {
+  failures: number
+  /** By circuit: whether this thread got the trial. */
+  trials: boolean[]
+}
+
+self.onmessage = ({ data: { memory, gate, config, failures, circuits } }: MessageEvent<BreakerTask>) => {
+  let arrivals = 0
+  const meet = () => {
+    Atomics.add(gate, 0, 1)
+    arrivals += 2
+    while (Atomics.load(gate, 0) < arrivals) Atomics.pause()
+  }
+  meet()
   const breaker = new Breaker(memory, 0, config)
-  let failures = 0
-  for (let i = 0; i < rounds; i++) {
+  let counted = 0
+  for (let i = 0; i < failures; i++) {
     const permit = breaker.acquire(1000)
     if (typeof permit === "object") break
     breaker.record(permit, "failure", 1000)
-    failures++
+    counted++
   }
-  // The other thread's last failures open the circuit; give up when it stays closed.
-  const giveUpAt = performance.now() + 5000
-  while (breaker.view(1000).state === "closed" && performance.now() < giveUpAt) Atomics.pause()
-  let trials = 0
-  if (breaker.view(1000).state !== "closed")
-    for (let i = 0; i < 1000; i++) if (typeof breaker.acquire(1000) === "number") trials++
-  self.postMessage({ failures, trials })
+  const trials: boolean[] = []
+  for (let slot = 1; slot <= circuits; slot++) {
+    const open = new Breaker(memory, slot, config)
+    meet()
+    trials.push(typeof open.acquire(1000) === "number")
+  }
+  self.postMessage({ failures: counted, trials } satisfies BreakerFindings)
 }

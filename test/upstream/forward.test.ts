@@ -200,6 +200,24 @@ describe("retries", () => {
   })
 })
 
+describe("a fallback service", () => {
+  test("gets a streamed body that the first service never read", async () => {
+    const good = always(OK)
+    const exchange = makeExchange({ method: "POST", path: "/a", body: new EndlessSource(5000, 1000, true) })
+    expect((await forward(exchange, serviceOf([nobody()]).service, 5000)).kind).toBe("unreachable")
+    expect(await textOf(await forward(exchange, serviceOf([good.url]).service, 5000))).toBe("200 ok")
+  })
+
+  test("is not asked with a body of which a part is already gone", async () => {
+    const resetting = upstream((connection) => connection.reset())
+    const good = always(OK)
+    const exchange = makeExchange({ method: "POST", path: "/a", body: new EndlessSource(5000, 1000, true) })
+    expect((await forward(exchange, serviceOf([resetting.url]).service, 5000)).kind).toBe("reset")
+    expect((await forward(exchange, serviceOf([good.url]).service, 5000)).kind).toBe("reset")
+    expect(good.connections.length).toBe(0)
+  })
+})
+
 describe("[F-29 F-30] a bad upstream", () => {
   const once = { retry: { attempts: 1 } }
 
