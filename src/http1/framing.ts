@@ -69,18 +69,29 @@ const LF = 10
 const SEMICOLON = 59
 const COLON = 58
 
+const EQUALS = 61
+const QUOTE = 34
+const BACKSLASH = 92
+
 const SIZE = 0
-const EXTENSION = 1
-const SIZE_LF = 2
-const DATA = 3
-const DATA_CR = 4
-const DATA_LF = 5
-const TRAILER = 6
-const TRAILER_NAME = 7
-const TRAILER_VALUE = 8
-const TRAILER_LF = 9
-const FINAL_LF = 10
-const DONE = 11
+const SIZE_LF = 1
+const DATA = 2
+const DATA_CR = 3
+const DATA_LF = 4
+const TRAILER = 5
+const TRAILER_NAME = 6
+const TRAILER_VALUE = 7
+const TRAILER_LF = 8
+const FINAL_LF = 9
+const DONE = 10
+// From here on: inside an extension.
+const NAME_START = 11
+const NAME = 12
+const VALUE_START = 13
+const VALUE = 14
+const QUOTED = 15
+const ESCAPED = 16
+const UNQUOTED = 17
 
 /**
  * The chunked coding (RFC 9112 section 7.1), strictly: sizes of 1 to 12 hex digits with nothing before or
@@ -135,13 +146,9 @@ export class ChunkedDecoder implements BodyDecoder {
           return ++this.#line <= MAX_SIZE_DIGITS
         }
         if (this.#line === 0) return false
-        this.#state = byte === CR ? SIZE_LF : EXTENSION
+        this.#state = byte === CR ? SIZE_LF : NAME_START
         return byte === CR || byte === SEMICOLON
       }
-      case EXTENSION:
-        if (byte === CR) this.#state = SIZE_LF
-        else if (!textByte(byte)) return false
-        return ++this.#line <= MAX_SIZE_LINE
       case SIZE_LF:
         this.#line = 0
         this.#state = this.#left === 0 ? TRAILER : DATA
@@ -153,7 +160,35 @@ export class ChunkedDecoder implements BodyDecoder {
         this.#state = SIZE
         return byte === LF
       default:
-        return this.#trailer(byte)
+        return this.#state >= NAME_START ? this.#extension(byte) : this.#trailer(byte)
+    }
+  }
+
+  /** `;name`, `;name=token` or `;name="quoted"`, any number of them. */
+  #extension(byte: number): boolean {
+    if (++this.#line > MAX_SIZE_LINE) return false
+    const token = tokenByte(byte) !== 0
+    switch (this.#state) {
+      case NAME_START:
+        this.#state = NAME
+        return token
+      case VALUE_START:
+        this.#state = byte === QUOTE ? QUOTED : VALUE
+        return token || byte === QUOTE
+      case QUOTED:
+        if (byte === QUOTE) this.#state = UNQUOTED
+        else if (byte === BACKSLASH) this.#state = ESCAPED
+        return textByte(byte)
+      case ESCAPED:
+        this.#state = QUOTED
+        return textByte(byte)
+      default:
+        if (token) return this.#state !== UNQUOTED
+        if (byte === EQUALS && this.#state === NAME) this.#state = VALUE_START
+        else if (byte === SEMICOLON) this.#state = NAME_START
+        else if (byte === CR) this.#state = SIZE_LF
+        else return false
+        return true
     }
   }
 

@@ -25,6 +25,7 @@ const BAD_LENGTH = bad("content-length malformed")
 const TWO_LENGTHS = bad("more than one content-length")
 const BAD_CODING = bad("transfer-encoding other than chunked")
 const OLD_CODING = bad("transfer-encoding in HTTP/1.0")
+const OLD_INTERIM = bad("interim response in HTTP/1.0")
 const BOTH = bad("content-length with transfer-encoding")
 const NOT_HTTP = bad("not an HTTP/1.x status line")
 const BAD_STATUS = bad("status code outside 100 to 599")
@@ -82,7 +83,8 @@ function nameOf(bytes: Buffer, start: number, end: number, hash: number): string
  * Scans the header section at `at`, up to and with its empty line, for requests and responses alike
  * (RFC 9112 sections 5 and 6). Refused: folded lines, bare CR or LF, NUL and other controls, a name that is
  * no token or not followed at once by its colon, more than `maxFields` lines, a content-length that is not
- * 1 to 15 digits or comes twice, a transfer-encoding other than exactly `chunked`, and both together.
+ * 1 to 15 digits or comes twice, a transfer-encoding other than exactly `chunked`, both together, and a tab
+ * beside either.
  */
 export function scanSection(bytes: Buffer, at: number, maxFields: number): Section | HeadFault {
   const length = bytes.length
@@ -128,11 +130,13 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
     names.push(name)
     marks.push(start, valueStart, valueEnd)
     if (name === "content-length") {
+      if (!untabbed(bytes, start, i)) return BAD_LENGTH
       if (contentLength !== undefined) return TWO_LENGTHS
       contentLength = digits(bytes, valueStart, valueEnd)
       if (contentLength === undefined) return BAD_LENGTH
     } else if (name === "transfer-encoding") {
-      if (chunked || !is(bytes, valueStart, valueEnd, "chunked")) return BAD_CODING
+      if (chunked || !untabbed(bytes, start, i) || !is(bytes, valueStart, valueEnd, "chunked"))
+        return BAD_CODING
       chunked = true
     } else if (name === "connection") {
       const value = is(bytes, valueStart, valueEnd, "keep-alive")
@@ -141,6 +145,12 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
       connection = connection === undefined ? value : `${connection},${value}`
     }
   }
+}
+
+/** A tab beside a framing value is legal, but parsers in use disagree on what it means: better refused. */
+function untabbed(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] === TAB) return false
+  return true
 }
 
 /** 1 to 15 decimal digits (always a safe integer), else `undefined`. */
@@ -197,6 +207,7 @@ function scanResponse(bytes: Buffer, at: number): ResponseHead | HeadFault {
   const status = digits(bytes, at + 9, at + 12)
   if (status === undefined) return NOT_HTTP
   if (status < 100 || status > 599) return BAD_STATUS
+  if (status < 200 && minor === 0) return OLD_INTERIM
   let i = at + 12
   // Servers leave out the space before an empty phrase; every client takes that.
   if (bytes[i] !== SP && bytes[i] !== CR) return NOT_HTTP

@@ -82,6 +82,12 @@ describe("[F-5] broken chunk framing", () => {
     ["data shorter than its size", "6\r\nhello\r\n0\r\n\r\n"],
     ["LF alone after the data", "5\r\nhello\n0\r\n\r\n"],
     ["no line end after the data", "5\r\nhello0\r\n\r\n"],
+    ["an extension without a name", "5;\r\nhello\r\n"],
+    ["an extension without a value", "5;a=\r\nhello\r\n"],
+    ["two values", "5;a=b=c\r\nhello\r\n"],
+    ["a quote that does not end", '5;a="b\r\nhello\r\n'],
+    ["a token after a quote", '5;a="b"c\r\nhello\r\n'],
+    ["a space in an extension", "5;a b\r\nhello\r\n"],
     ["LF in an extension", "5;a\nb\r\nhello\r\n"],
     ["NUL in an extension", "5;a\0b\r\nhello\r\n"],
     ["CR in an extension", "5;a\rb\r\nhello\r\n"],
@@ -96,6 +102,14 @@ describe("[F-5] broken chunk framing", () => {
   ])("%s", (_name, text) => {
     expect(chunked(text).state).toBe("broken")
     expect(chunked(...text).state).toBe("broken")
+  })
+})
+
+test("names, tokens and quoted strings with escapes are read over as extensions", () => {
+  expect(chunked('2;a;b=c;d="\\";\t";e\r\nhi\r\n0;f=1\r\n\r\n')).toEqual({
+    body: "hi",
+    state: "done",
+    extra: "",
   })
 })
 
