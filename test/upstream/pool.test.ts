@@ -1,47 +1,15 @@
 import { afterEach, describe, expect, test } from "bun:test"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { Asked, AskedFailure, AskedResponse } from "../../src/upstream/ask.ts"
-import type { Pool } from "../../src/upstream/pool.ts"
 import { readBody } from "../support/bodies.ts"
-import { AUTHORITY, OTHER_AUTHORITY, SERVICE_CERTIFICATE, SERVICE_KEY } from "../support/certificates.ts"
 import { FakeTime } from "../support/fake_time.ts"
-import { type RawOptions, type RawScript, RawUpstream } from "../support/raw_upstream.ts"
+import { closeAll, failure, get, listen, poolTo, response } from "../support/pool_to.ts"
 import { until } from "../support/until.ts"
-import { makePool, type TestPoolOptions, TestRequest } from "../support/upstream_request.ts"
+import { TestRequest } from "../support/upstream_request.ts"
 
-const opened: { stop(): void }[] = []
-const pools: Pool[] = []
-afterEach(() => {
-  for (const pool of pools.splice(0)) pool.close()
-  for (const upstream of opened.splice(0)) upstream.stop()
-})
-
-function listen(script: RawScript, options?: RawOptions): RawUpstream {
-  const upstream = new RawUpstream(script, options)
-  opened.push(upstream)
-  return upstream
-}
-
-function poolTo(url: string, options?: TestPoolOptions): Pool {
-  const pool = makePool(url, options)
-  pools.push(pool)
-  return pool
-}
+afterEach(closeAll)
 
 const HELLO = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
-
-function response(asked: Asked): AskedResponse {
-  if (asked.kind !== "response") throw new Error(`failed: ${asked.reason}: ${asked.cause}`)
-  return asked
-}
-
-function failure(asked: Asked): AskedFailure {
-  if (asked.kind !== "failed") throw new Error(`answered ${asked.status}`)
-  return asked
-}
-
-const get = (pool: Pool, request = new TestRequest()) => pool.ask(request).result
 
 test("a small response comes with its whole body, and its connection is used again", async () => {
   const upstream = listen((connection) => connection.write(HELLO))
@@ -262,106 +230,6 @@ test("[F-35] an idle connection that the upstream closes is not used", async () 
   expect(upstream.connections.length).toBe(2)
 })
 
-test.each([
-  ["HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello"],
-  ["HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello"],
-])("after %j the connection is closed", async (wire) => {
-  const upstream = listen((connection) => connection.write(wire))
-  const pool = poolTo(upstream.url)
-  expect(await readBody(response(await get(pool)).body)).toBe("hello")
-  expect(pool.stats.open).toBe(0)
-  await until(() => upstream.last.closed, "the connection to close")
-})
-
-test("requests beyond the connections wait in order, beyond the queue they fail at once", async () => {
-  const upstream = listen(() => undefined)
-  const pool = poolTo(upstream.url, { max_connections: 1, max_waiting: 2 })
-  const order: string[] = []
-  const asks = ["a", "b", "c"].map((name) => {
-    const request = new TestRequest()
-    request.headers = `host: ${name}\r\n`
-    const ask = pool.ask(request)
-    void ask.result.then(() => order.push(name))
-    return ask
-  })
-  expect(failure(await get(pool))).toMatchObject({ reason: "pool_full", sent: false })
-  expect(pool.stats).toEqual({ open: 1, idle: 0, busy: 1, waiting: 2 })
-  for (const name of ["a", "b", "c"]) {
-    await until(() => upstream.connections[0]?.received.endsWith(`host: ${name}\r\n\r\n`) ?? false, name)
-    upstream.last.write(HELLO)
-  }
-  for (const ask of asks) response(await ask.result)
-  expect(order).toEqual(["a", "b", "c"])
-  expect(upstream.connections.length).toBe(1)
-})
-
-test("a request that waits too long for a connection fails with pool_timeout, a cancelled one leaves the line", async () => {
-  const upstream = listen(() => undefined)
-  const time = new FakeTime()
-  const pool = poolTo(upstream.url, { clock: time.now, max_connections: 1, wait_timeout: 500 })
-  const first = pool.ask(new TestRequest())
-  const late = pool.ask(new TestRequest())
-  const gone = pool.ask(new TestRequest())
-  gone.cancel()
-  expect(failure(await gone.result)).toMatchObject({ reason: "cancelled", sent: false })
-  expect(pool.stats.waiting).toBe(1)
-  time.pass(500)
-  expect(failure(await late.result)).toMatchObject({ reason: "pool_timeout", sent: false })
-  expect(pool.stats.waiting).toBe(0)
-  first.cancel()
-  await first.result
-})
-
-test("a place that becomes free by a broken connection goes to the next in line", async () => {
-  const upstream = listen((connection) =>
-    upstream.connections.length === 1 ? connection.reset() : connection.write(HELLO),
-  )
-  const pool = poolTo(upstream.url, { max_connections: 1 })
-  const [first, second] = await Promise.all([get(pool), get(pool)])
-  expect(failure(first!).reason).toBe("reset")
-  expect(response(second!).status).toBe(200)
-})
-
-test("the connection used last is used first, the others grow old and are closed", async () => {
-  const upstream = listen((connection) => connection.write(HELLO))
-  const time = new FakeTime()
-  const pool = poolTo(upstream.url, { clock: time.now, idle_timeout: 1000 })
-  await Promise.all([get(pool), get(pool), get(pool)])
-  expect(pool.stats.idle).toBe(3)
-  pool.sweep()
-  time.pass(900)
-  response(await get(pool))
-  pool.sweep()
-  time.pass(100)
-  pool.sweep()
-  expect(pool.stats).toEqual({ open: 1, idle: 1, busy: 0, waiting: 0 })
-  time.pass(900)
-  pool.sweep()
-  expect(pool.stats.open).toBe(0)
-  await until(() => upstream.connections.every((connection) => connection.closed), "all to close")
-})
-
-test("idle connections beyond max_idle are closed", async () => {
-  const upstream = listen((connection) => connection.write(HELLO))
-  const pool = poolTo(upstream.url, { max_idle: 1 })
-  await Promise.all([get(pool), get(pool), get(pool)])
-  expect(pool.stats).toEqual({ open: 1, idle: 1, busy: 0, waiting: 0 })
-})
-
-test("a closed pool takes nothing, lets exchanges end and then has no connection", async () => {
-  const upstream = listen(() => undefined)
-  const pool = poolTo(upstream.url, { max_connections: 1 })
-  const running = get(pool)
-  const waiting = get(pool)
-  await until(() => (upstream.connections[0]?.received ?? "") !== "", "the request")
-  pool.close()
-  expect(failure(await waiting)).toMatchObject({ reason: "connect", cause: "pool closed" })
-  expect(failure(await get(pool))).toMatchObject({ reason: "connect", cause: "pool closed" })
-  upstream.last.write(HELLO)
-  expect(await readBody(response(await running).body)).toBe("hello")
-  expect(pool.stats.open).toBe(0)
-})
-
 test("a head that cannot be written rejects the result and spares the connection", async () => {
   const upstream = listen((connection) => connection.write(HELLO))
   const pool = poolTo(upstream.url)
@@ -383,62 +251,4 @@ test("a Unix socket is connected to by its path", async () => {
 
 test("a Unix socket that is not there is a connect failure", async () => {
   expect(failure(await get(poolTo("unix:/nonexistent/gatehouse.sock"))).reason).toBe("connect")
-})
-
-describe("TLS", () => {
-  const serve = (script: RawScript) =>
-    listen(script, { tls: { key: SERVICE_KEY, cert: SERVICE_CERTIFICATE } })
-  const tls = { ca: AUTHORITY, serverName: "service.test", rejectUnauthorized: true }
-
-  test("a verified instance answers, again on the same connection", async () => {
-    const upstream = serve((connection) => connection.write(HELLO))
-    const pool = poolTo(upstream.url, { tls })
-    for (let i = 0; i < 3; i++) expect(await readBody(response(await get(pool)).body)).toBe("hello")
-    expect(upstream.connections.length).toBe(1)
-  })
-
-  test.each([
-    ["an authority that did not sign", { ...tls, ca: OTHER_AUTHORITY }],
-    ["no authority but the system's", { ...tls, ca: undefined }],
-    ["another name", { ...tls, serverName: "other.test" }],
-    ["no name but the address", { ...tls, serverName: undefined }],
-    ["an authority that is no PEM", { ...tls, ca: "garbage" }],
-  ])("%s fails as connect, and nothing of the request is sent", async (_name, options) => {
-    const upstream = serve((connection) => connection.write(HELLO))
-    const pool = poolTo(upstream.url, { tls: options })
-    const asked = failure(await get(pool))
-    expect(asked).toMatchObject({ reason: "connect", sent: false })
-    expect(pool.stats.open).toBe(0)
-    expect(upstream.connections.every((connection) => connection.received === "")).toBe(true)
-  })
-
-  test("verification can be turned off", async () => {
-    const upstream = serve((connection) => connection.write(HELLO))
-    const options = { ca: undefined, serverName: undefined, rejectUnauthorized: false }
-    expect(response(await get(poolTo(upstream.url, { tls: options }))).status).toBe(200)
-  })
-
-  test("an instance that speaks no TLS is a connect failure", async () => {
-    const upstream = listen(() => undefined)
-    const pool = poolTo(upstream.url.replace("http:", "https:"), { tls })
-    const asked = get(pool)
-    await until(() => (upstream.connections[0]?.bytesReceived ?? 0) > 0, "the hello")
-    upstream.last.write("HTTP/1.1 400 Bad Request\r\n\r\n")
-    expect(failure(await asked)).toMatchObject({ reason: "connect", sent: false })
-  })
-
-  test("a handshake that never ends is a connect_timeout", async () => {
-    const upstream = listen(() => undefined)
-    const time = new FakeTime()
-    const pool = poolTo(upstream.url.replace("http:", "https:"), {
-      tls,
-      clock: time.now,
-      connect_timeout: 700,
-    })
-    const asked = get(pool)
-    await until(() => (upstream.connections[0]?.bytesReceived ?? 0) > 0, "the hello")
-    time.pass(700)
-    expect(failure(await asked)).toMatchObject({ reason: "connect_timeout", sent: false })
-    expect(pool.stats.open).toBe(0)
-  })
 })

@@ -1,41 +1,19 @@
 import { afterEach, describe, expect, test } from "bun:test"
 import type { Socket } from "bun"
 import type { BodySource } from "../../src/http1/body.ts"
-import type { Asked, AskedResponse } from "../../src/upstream/ask.ts"
 import type { Pool } from "../../src/upstream/pool.ts"
-import { EndlessSource, HandSource, KeepingSink, readBody } from "../support/bodies.ts"
+import { EndlessSource, KeepingSink, readBody } from "../support/bodies.ts"
 import { AUTHORITY, SERVICE_CERTIFICATE, SERVICE_KEY } from "../support/certificates.ts"
 import { FakeTime } from "../support/fake_time.ts"
-import { type RawConnection, type RawOptions, type RawScript, RawUpstream } from "../support/raw_upstream.ts"
+import { closeAll, listen, poolTo, response } from "../support/pool_to.ts"
+import type { RawConnection } from "../support/raw_upstream.ts"
 import { until } from "../support/until.ts"
-import { makePool, type TestPoolOptions, TestRequest } from "../support/upstream_request.ts"
+import { TestRequest } from "../support/upstream_request.ts"
 
-const opened: { stop(): void }[] = []
-const pools: Pool[] = []
-afterEach(() => {
-  for (const pool of pools.splice(0)) pool.close()
-  for (const upstream of opened.splice(0)) upstream.stop()
-})
-
-function listen(script: RawScript, options?: RawOptions): RawUpstream {
-  const upstream = new RawUpstream(script, options)
-  opened.push(upstream)
-  return upstream
-}
-
-function poolTo(url: string, options?: TestPoolOptions): Pool {
-  const pool = makePool(url, options)
-  pools.push(pool)
-  return pool
-}
+afterEach(closeAll)
 
 const OK = "HTTP/1.1 200 OK\r\n"
 const HELLO = `${OK}content-length: 5\r\n\r\nhello`
-
-function response(asked: Asked): AskedResponse {
-  if (asked.kind !== "response") throw new Error(`failed: ${asked.reason}: ${asked.cause}`)
-  return asked
-}
 
 /** Starts a GET whose body is still coming, and reads it into a sink. */
 async function streaming(pool: Pool, request = new TestRequest(), slow = false) {
@@ -190,110 +168,13 @@ test("cancelling an exchange that is over does not touch the next one on its con
   expect(response(await second.result).status).toBe(200)
 })
 
-describe("uploads", () => {
-  test("of unknown length are sent in chunks", async () => {
-    const upstream = listen(() => undefined)
-    const source = new HandSource()
-    const asked = poolTo(upstream.url).ask(new TestRequest("POST", source)).result
-    await until(() => source.sink !== undefined, "the upload to start")
-    expect(source.sink!.write(Buffer.from("hello"))).toBe(true)
-    source.sink!.write(Buffer.alloc(0))
-    source.sink!.write(Buffer.alloc(200_000, "x"))
-    source.sink!.end()
-    await until(() => upstream.last.received.endsWith("\r\n0\r\n\r\n"), "the last chunk")
-    const [head, body] = upstream.last.received
-      .split("\r\n\r\n", 1)
-      .concat(upstream.last.received.slice(upstream.last.received.indexOf("\r\n\r\n") + 4))
-    expect(head).toEndWith("transfer-encoding: chunked")
-    expect(body).toBe(`5\r\nhello\r\n30d40\r\n${"x".repeat(200_000)}\r\n0\r\n\r\n`)
-    upstream.last.write(HELLO)
-    expect(response(await asked).status).toBe(200)
-  })
-
-  test.each([
-    ["longer", 4],
-    ["shorter", 6],
-  ])("%s than announced end with their connection, never as a complete message", async (_name, length) => {
-    const upstream = listen(() => undefined)
-    const source = new HandSource(length)
-    const asked = poolTo(upstream.url).ask(new TestRequest("POST", source)).result
-    await until(() => source.sink !== undefined, "the upload to start")
-    source.sink!.write(Buffer.from("hello"))
-    source.sink!.end()
-    expect(await asked).toMatchObject({ kind: "failed", reason: "cancelled" })
-    await until(() => upstream.last.closed, "the connection to close")
-    expect(upstream.last.received).not.toContain("hello".repeat(length < 5 ? 1 : 2))
-  })
-
-  test("[F-30] whose client leaves close the connection at once", async () => {
-    const upstream = listen(() => undefined)
-    const source = new HandSource(10)
-    const asked = poolTo(upstream.url).ask(new TestRequest("POST", source)).result
-    await until(() => source.sink !== undefined, "the upload to start")
-    source.sink!.write(Buffer.from("hello"))
-    source.sink!.abort("client left")
-    expect(await asked).toEqual({
-      kind: "failed",
-      reason: "cancelled",
-      sent: true,
-      stale: false,
-      cause: "client left",
-    })
-    await until(() => upstream.last.closed, "the connection to close")
-  })
-
-  test("stop when the upstream goes away", async () => {
-    const upstream = listen((connection) => connection.reset())
-    const source = new HandSource(10)
-    const asked = poolTo(upstream.url).ask(new TestRequest("POST", source)).result
-    expect(await asked).toMatchObject({ kind: "failed", reason: "reset", sent: true })
-    expect(source.cancelled).toBe(true)
-  })
-
-  test("that stand still are a timeout", async () => {
-    const upstream = listen(() => undefined)
-    const time = new FakeTime()
-    const pool = poolTo(upstream.url, { clock: time.now })
-    const source = new HandSource(10)
-    const request = new TestRequest("POST", source)
-    request.idleTimeoutMs = 1000
-    const asked = pool.ask(request).result
-    await until(() => source.sink !== undefined, "the upload to start")
-    pool.sweep()
-    time.pass(1000)
-    expect(await asked).toMatchObject({ reason: "timeout", sent: true, cause: "request body stood still" })
-    expect(source.cancelled).toBe(true)
-  })
-
-  test("answered early go on, and their connection is used again only when they are complete", async () => {
-    const upstream = listen((connection) => connection.write(HELLO))
-    const pool = poolTo(upstream.url)
-    const source = new HandSource(10)
-    const request = new TestRequest("POST", source)
-    const asked = response(await pool.ask(request).result)
-    expect(await readBody(asked.body)).toBe("hello")
-    expect(request.outcomes).toEqual(["complete"])
-    expect(pool.stats).toMatchObject({ idle: 0, busy: 1 })
-    source.sink!.write(Buffer.from("helloworld"))
-    source.sink!.end()
-    expect(pool.stats).toMatchObject({ idle: 1, busy: 0 })
-    expect(source.cancelled).toBe(false)
-  })
-
-  test("answered early with connection: close are stopped", async () => {
-    const wire = "HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-    const upstream = listen((connection) => connection.write(wire))
-    const pool = poolTo(upstream.url)
-    const source = new HandSource(10)
-    expect(response(await pool.ask(new TestRequest("POST", source)).result).status).toBe(413)
-    expect(source.cancelled).toBe(true)
-    expect(pool.stats.open).toBe(0)
-  })
-})
-
 describe("bytes by the million", () => {
   const TOTAL = 200_000_000
   const CHUNK = Buffer.alloc(65_536, 98)
+  const floods: { stop(closeActive: boolean): void }[] = []
+  afterEach(() => {
+    for (const listener of floods.splice(0)) listener.stop(true)
+  })
 
   /** Sends a head and then `TOTAL` bytes as fast as they are taken, never holding more than one chunk. */
   function flood() {
@@ -319,7 +200,7 @@ describe("bytes by the million", () => {
         drain: send,
       },
     })
-    opened.push({ stop: () => listener.stop(true) })
+    floods.push(listener)
     return `http://127.0.0.1:${listener.port}`
   }
 
