@@ -9,17 +9,15 @@ import { LabelDirectory } from "../observe/labels.ts"
 import type { Log } from "../observe/log.ts"
 import { createSeriesBuffer, Series, seriesKey } from "../observe/series.ts"
 import { FAILURES } from "../policies/failure.ts"
-import { Breaker } from "../upstream/breaker.ts"
-import { touchService } from "../upstream/candidates.ts"
 import { describeServices, type ServiceView } from "../upstream/describe.ts"
 import { HealthChecker } from "../upstream/health.ts"
-import { InstanceState } from "../upstream/instance_state.ts"
 import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstream/memory.ts"
-import { instanceKey, instanceUrl, SlotDirectory } from "../upstream/slots.ts"
+import { SlotDirectory } from "../upstream/slots.ts"
 import { assignLabels } from "./assign_labels.ts"
 import { gaugeRows } from "./gauges.ts"
 import type { LineWriter } from "./line_writer.ts"
 import type { FromWorker, Generation, PemPair } from "./protocol.ts"
+import { type RecoveryScope, resetBreaker, returnInstances } from "./recovery.ts"
 import { restartNeeded } from "./restart_needed.ts"
 import { type After, StartError, type StartThread, Supervisor, type WorkerStatus } from "./supervisor.ts"
 import { readTlsPair } from "./tls_pair.ts"
@@ -214,35 +212,23 @@ export class Control {
     this.#supervisor.terminate()
   }
 
-  /** Closes the circuit of a service. `false`: there is no such service, or it has no breaker. */
+  /** See gateway/recovery.ts. */
   resetBreaker(service: string): boolean {
-    const { config, slots } = this.#generation
-    const breaker = config.services[service]?.breaker
-    if (breaker === undefined) return false
-    new Breaker(this.#memory, slots.services[service]!, breaker).reset(this.#options.now())
-    this.#options.log.warn("breaker.reset", { service })
-    return true
+    const reset = resetBreaker(service, this.#recoveryScope())
+    if (reset) this.#options.log.warn("breaker.reset", { service })
+    return reset
   }
 
-  /**
-   * Ends the ejections of a service's instances, or of the one with this URL. Returns how many were out, or
-   * `undefined` when there is no such service or instance.
-   */
+  /** See gateway/recovery.ts. */
   returnInstances(service: string, url: string | undefined): number | undefined {
-    const { config, slots } = this.#generation
-    const urls = (config.services[service]?.instances ?? []).map(instanceUrl)
-    const wanted = url === undefined ? urls : urls.filter((each) => each === url)
-    if (wanted.length === 0) return undefined
-    const now = this.#options.now()
-    let returned = 0
-    for (const each of wanted) {
-      const state = new InstanceState(this.#memory, slots.instances[instanceKey(service, each)]!)
-      if (state.ejectedUntil > now) returned++
-      state.pardon(now)
-    }
-    touchService(this.#memory, slots.services[service]!)
-    this.#options.log.warn("instances.returned", { service, returned })
+    const returned = returnInstances(service, url, this.#recoveryScope())
+    if (returned !== undefined) this.#options.log.warn("instances.returned", { service, returned })
     return returned
+  }
+
+  #recoveryScope(): RecoveryScope {
+    const { config, slots } = this.#generation
+    return { memory: this.#memory, services: config.services, slots, now: this.#options.now() }
   }
 
   async #reloadNow(): Promise<ReloadOutcome> {
