@@ -108,8 +108,8 @@ export class Exchange {
   spanId = ""
   /** Why the request body stopped: too large, or too slow; "" while it is fine. */
   uploadFault: "" | "PAYLOAD_TOO_LARGE" | "REQUEST_TIMEOUT" = ""
-  /** Called when the client leaves before its answer is complete; set by whoever can stop work. */
-  onClientGone: (() => void) | undefined = undefined
+  /** Work to stop when the client leaves before its answer is complete. Not a closure: it is set on every request. */
+  pending: { cancel(): void } | undefined = undefined
   /** True once the client has left. */
   gone = false
 
@@ -142,6 +142,6 @@ export class Exchange {
   clientLeft(): void {
     if (this.gone) return
     this.gone = true
-    this.onClientGone?.()
+    this.pending?.cancel()
   }
 }

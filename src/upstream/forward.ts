@@ -64,7 +64,7 @@ export async function forward(exchange: Exchange, service: Service, timeoutMs: n
     let asked: Asked
     try {
       const ask = attempt.start()
-      exchange.onClientGone = () => ask.cancel()
+      exchange.pending = ask
       asked = await ask.result
     } catch (error) {
       attempt.abandon()
