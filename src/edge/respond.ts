@@ -1,4 +1,5 @@
 import type { BodySink, BodySource } from "../http1/body.ts"
+import type { Clock } from "../lib/clock.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
 /** The part of Bun's controller of a direct stream that is used here. */
@@ -8,6 +9,13 @@ interface DirectController {
   end(): void
 }
 
+/** What a door keeps about the answers it is sending. */
+export interface Departures {
+  readonly clock: Clock
+  /** The streamed bodies on their way, for whoever looks for clients that read too slowly. */
+  readonly streams: Set<ResponseSink>
+}
+
 /**
  * Makes the runtime's Response out of `exchange.answer`. `finished` is called once when the last byte was
  * handed over or the client has left; for a body that is all here, at once.
@@ -15,6 +23,7 @@ interface DirectController {
 export function toResponse(
   exchange: Exchange,
   closing: boolean,
+  departures: Departures,
   finished: (exchange: Exchange) => void,
 ): Response {
   const answer = exchange.answer!
@@ -22,12 +31,14 @@ export function toResponse(
   const edits = exchange.responseEdits
   const headless = exchange.method === "HEAD" || status === 204 || status === 304
   let payload: Uint8Array | ReadableStream | null = null
+  let sink: ResponseSink | undefined
   if (!headless && body !== undefined) {
     if (body instanceof Uint8Array) {
       exchange.bytesOut = body.byteLength
       payload = body
     } else {
-      payload = directStream(exchange, new ResponseSink(exchange, body, finished))
+      sink = new ResponseSink(exchange, body, departures, finished)
+      payload = directStream(exchange, sink)
     }
   } else if (body !== undefined && !(body instanceof Uint8Array)) {
     body.cancel()
@@ -53,8 +64,12 @@ export function toResponse(
     if (length !== undefined) headers.set("content-length", length)
     else if (body instanceof Uint8Array && status !== 304)
       headers.set("content-length", String(body.byteLength))
+    // The runtime would claim a length of 0.
+    else headers.set("transfer-encoding", "chunked")
   }
   if (closing) headers.set("connection", "close")
+  // From here on; a client that leaves before the runtime has asked for the first byte is noticed too.
+  if (sink !== undefined) exchange.pending = { cancel: sink.clientLeft }
   if (payload instanceof Uint8Array || payload === null) {
     finished(exchange)
     // The runtime would add a type of its own to bytes; a direct stream gets none.
@@ -78,48 +93,66 @@ function directStream(exchange: Exchange, sink: ResponseSink): ReadableStream {
   return new ReadableStream({
     type: "direct",
     pull: (controller: DirectController) => sink.start(controller),
-    cancel: () => {
-      exchange.clientLeft()
-      sink.clientLeft()
-    },
+    cancel: () => exchange.clientLeft(),
   } as unknown as UnderlyingByteSource)
 }
 
+/** A slow client's progress shows in steps of this size: a larger chunk is handed to the runtime in slices. */
+const SLICE_BYTES = 65_536
+
 /** Writes a streamed body to the client, with backpressure, and breaks off visibly when the service does. */
-class ResponseSink implements BodySink {
+export class ResponseSink implements BodySink {
   readonly #exchange: Exchange
   readonly #source: BodySource
+  readonly #departures: Departures
   readonly #finished: (exchange: Exchange) => void
   readonly #done = Promise.withResolvers<void>()
   #controller: DirectController | undefined
+  /** What is left of a chunk the client was too slow for. */
+  #rest: Uint8Array | undefined
+  #blocked = false
+  #blockedSince = 0
+  #ending = false
   #closed = false
 
-  constructor(exchange: Exchange, source: BodySource, finished: (exchange: Exchange) => void) {
+  constructor(
+    exchange: Exchange,
+    source: BodySource,
+    departures: Departures,
+    finished: (exchange: Exchange) => void,
+  ) {
     this.#exchange = exchange
     this.#source = source
+    this.#departures = departures
     this.#finished = finished
   }
 
   start(controller: DirectController): Promise<void> {
-    this.#controller = controller
-    this.#source.flow(this)
+    if (!this.#closed) {
+      this.#controller = controller
+      this.#departures.streams.add(this)
+      this.#source.flow(this)
+    }
     return this.#done.promise
+  }
+
+  /** How long the client has taken nothing although there was something, in ms. */
+  blockedMs(now: number): number {
+    return this.#blocked ? now - this.#blockedSince : 0
   }
 
   write(chunk: Uint8Array): boolean {
     if (this.#closed) return true
     this.#exchange.bytesOut += chunk.byteLength
-    const written = this.#controller!.write(chunk)
-    const flushed = this.#controller!.flush()
-    const full = written instanceof Promise ? written : flushed instanceof Promise ? flushed : undefined
-    if (full === undefined) return true
-    // Rejects when the client is gone: `clientLeft` is called for that.
-    full.then(this.#resume, this.#resume)
-    return false
+    return this.#send(chunk)
   }
 
   end(): void {
     if (this.#closed) return
+    if (this.#rest !== undefined) {
+      this.#ending = true
+      return
+    }
     this.#close()
     this.#controller!.end()
     this.#done.resolve()
@@ -128,24 +161,63 @@ class ResponseSink implements BodySink {
   abort(reason: string): void {
     if (this.#closed) return
     if (this.#exchange.failure === "") this.#exchange.failure = "BAD_GATEWAY"
-    this.#close()
-    // A rejected pull makes the runtime cut the connection: no final chunk, no clean end.
-    this.#done.reject(new Error(reason))
+    this.#cut(reason)
   }
 
-  clientLeft(): void {
+  /** The client takes nothing any more: cuts it off. */
+  giveUp(): void {
+    if (this.#closed) return
+    this.#exchange.gone = true
+    this.#source.cancel()
+    this.#cut("the client reads too slowly")
+  }
+
+  readonly clientLeft = (): void => {
     if (this.#closed) return
     this.#close()
     this.#source.cancel()
     this.#done.resolve()
   }
 
+  #send(chunk: Uint8Array): boolean {
+    const controller = this.#controller!
+    for (let at = 0; at < chunk.byteLength; ) {
+      const end = Math.min(at + SLICE_BYTES, chunk.byteLength)
+      const written = controller.write(end - at === chunk.byteLength ? chunk : chunk.subarray(at, end))
+      const flushed = controller.flush()
+      at = end
+      const full = written instanceof Promise ? written : flushed instanceof Promise ? flushed : undefined
+      if (full === undefined) continue
+      this.#rest = at < chunk.byteLength ? chunk.subarray(at) : undefined
+      this.#blocked = true
+      this.#blockedSince = this.#departures.clock()
+      // Rejects when the client is gone: `clientLeft` is called for that.
+      full.then(this.#resume, this.#resume)
+      return false
+    }
+    return true
+  }
+
   readonly #resume = () => {
-    if (!this.#closed) this.#source.resume()
+    this.#blocked = false
+    if (this.#closed) return
+    const rest = this.#rest
+    this.#rest = undefined
+    if (rest !== undefined && !this.#send(rest)) return
+    if (this.#ending) this.end()
+    else this.#source.resume()
+  }
+
+  #cut(reason: string): void {
+    this.#close()
+    // A rejected pull makes the runtime cut the connection: no final chunk, no clean end.
+    this.#done.reject(new Error(reason))
   }
 
   #close(): void {
     this.#closed = true
+    this.#rest = undefined
+    this.#departures.streams.delete(this)
     this.#finished(this.#exchange)
   }
 }

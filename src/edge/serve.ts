@@ -1,12 +1,13 @@
 import type { Server } from "bun"
 import type { ServerConfig } from "../config/schema.ts"
 import type { Gateway } from "../gateway/gateway.ts"
+import type { Route } from "../gateway/route.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
-import type { Exchange } from "../upstream/exchange.ts"
-import { toResponse } from "./respond.ts"
+import type { AcceptedSocket, Exchange } from "../upstream/exchange.ts"
+import { type Departures, toResponse } from "./respond.ts"
 import { ServeArrival } from "./serve_arrival.ts"
 import type { Upload, UploadLimits } from "./upload.ts"
 
@@ -41,7 +42,17 @@ export interface Door {
 /** OpenSSL's SSL_OP_NO_TLSv1_2; 1.0 and 1.1 are off in the runtime. */
 const NO_TLS_1_2 = 0x08000000
 
-const UPLOAD_SWEEP_MS = 1000
+/** Clients that send or read too slowly are looked for this often. */
+const SWEEP_MS = 1000
+
+/** The runtime counts idle time in steps of 4 s. */
+const IDLE_STEP_MS = 4000
+
+/**
+ * Where the client may still send more than this of its request, the answer closes the connection; less is
+ * read and thrown away, as a client that is cut off while it sends may not see the answer.
+ */
+const UNREAD_BYTES = 1_048_576
 
 /**
  * The Serve door: HTTP/1.1, HTTP/2 and WebSocket on `Bun.serve`. Several may listen on one port (reusePort).
@@ -54,13 +65,18 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   const uploads = new Map<Upload, Exchange>()
   const limits: UploadLimits = { silenceMs: config.body_timeout, minBytesPerSecond: config.min_body_rate }
 
+  const departures: Departures = { clock, streams: new Set() }
+
   const sweep = setInterval(() => {
     for (const [upload, exchange] of uploads) {
       if (!upload.running || !upload.tooSlow(limits)) continue
       exchange.uploadFault = "REQUEST_TIMEOUT"
       upload.giveUp("the request body came too slowly")
     }
-  }, UPLOAD_SWEEP_MS)
+    const now = clock()
+    for (const sink of departures.streams)
+      if (limits.silenceMs > 0 && sink.blockedMs(now) > limits.silenceMs) sink.giveUp()
+  }, SWEEP_MS)
   sweep.unref()
 
   const finish = (exchange: Exchange): void => gateway.finish(exchange)
@@ -71,26 +87,40 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     arrival.exchange = exchange
     request.signal.addEventListener("abort", arrival)
     const { upload } = arrival
-    if (upload !== undefined) {
-      // The runtime's idle timeout would cut a slow but honest upload; the sweep above bounds it instead.
-      server.timeout(request, 0)
-      uploads.set(upload, exchange)
-    }
-    await gateway.handle(exchange)
-    if (upload !== undefined) {
-      server.timeout(request, idleTimeout)
-      if (!upload.running) uploads.delete(upload)
-    }
+    if (upload !== undefined) uploads.set(upload, exchange)
+    const handled = gateway.handle(exchange)
+    // The runtime would cut an honest slow upload (the sweep bounds it instead) and a service that thinks for long.
+    const patient = upload !== undefined || mayOutlast(exchange.route as Route | undefined)
+    if (patient) server.timeout(request, 0)
+    await handled
+    if (patient) server.timeout(request, idleTimeout)
     const { socket } = exchange
     if (socket !== undefined) {
-      const headers = { "sec-websocket-protocol": socket.protocol }
-      if (server.upgrade(request, { data: socket.handler as SocketHandler, headers })) {
+      if (upgrade(exchange, socket, request, server)) {
         gateway.finish(exchange)
         return undefined
       }
       socket.refused()
+      gateway.fail(exchange)
     }
     return respond(exchange, request, server, upload)
+  }
+
+  /** Whether the service may be silent for longer than the runtime waits; it may be asked twice (fallback). */
+  function mayOutlast(route: Route | undefined): boolean {
+    return route !== undefined && route.timeoutMs * 2 + IDLE_STEP_MS > idleTimeout * 1000
+  }
+
+  function upgrade(
+    exchange: Exchange,
+    socket: AcceptedSocket,
+    request: Request,
+    server: Server<SocketHandler>,
+  ): boolean {
+    const headers: [string, string][] = [["sec-websocket-protocol", socket.protocol]]
+    const { added } = exchange.responseEdits
+    for (let i = 0; i < added.length; i += 2) headers.push([added[i]!, added[i + 1]!])
+    return server.upgrade(request, { data: socket.handler as SocketHandler, headers })
   }
 
   function respond(
@@ -99,7 +129,8 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     server: Server<SocketHandler>,
     upload: Upload | undefined,
   ): Response {
-    const { body } = exchange.answer!
+    if (exchange.gone || exchange.answer === undefined) return nobody(exchange, upload)
+    const { body } = exchange.answer
     const streams = body !== undefined && !(body instanceof Uint8Array)
     // A stream may be silent for long (server-sent events); the upstream's own idle timeout bounds it.
     if (streams) server.timeout(request, 0)
@@ -111,16 +142,32 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       }
       finish(done)
     }
-    const closing = gateway.draining || upload?.running === true
+    const closing =
+      gateway.draining ||
+      // After a malformed request nobody knows where the next one starts.
+      exchange.arrival.fault !== "" ||
+      (upload !== undefined && upload.left > UNREAD_BYTES)
     try {
-      return toResponse(exchange, closing, streams || upload !== undefined ? ended : finish)
+      return toResponse(exchange, closing, departures, streams || upload !== undefined ? ended : finish)
     } catch (error) {
       // A header the runtime refuses, e.g. one with a line break: nothing of it goes out.
       options.log.error("response.fault", { request_id: exchange.id, error })
       if (streams) body.cancel()
       gateway.fail(exchange)
-      return toResponse(exchange, closing, ended)
+      return toResponse(exchange, closing, departures, ended)
     }
+  }
+
+  /** The client has left: the runtime wants a Response all the same. */
+  function nobody(exchange: Exchange, upload: Upload | undefined): Response {
+    const body = exchange.answer?.body
+    if (body !== undefined && !(body instanceof Uint8Array)) body.cancel()
+    if (upload !== undefined) {
+      uploads.delete(upload)
+      upload.cancel()
+    }
+    finish(exchange)
+    return new Response(null, { status: 500 })
   }
 
   function serve(port: number, pair: TlsPair | undefined): Server<SocketHandler> {
@@ -150,6 +197,8 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   }
 
   let current = serve(options.port, options.tls)
+  /** Listeners with an older certificate whose connections are not all over yet. */
+  const retired = new Set<Server<SocketHandler>>()
   const port = current.port!
   const redirect =
     config.redirect_port === undefined
@@ -162,17 +211,18 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       // The runtime cannot swap a certificate: a second listener takes the new connections.
       const old = current
       current = serve(port, pair)
-      void old.stop()
+      retired.add(old)
+      void old.stop().then(() => retired.delete(old))
     },
     async close() {
-      clearInterval(sweep)
       void redirect?.stop()
-      await current.stop()
+      await Promise.all([current, ...retired].map((each) => each.stop()))
+      clearInterval(sweep)
     },
     terminate() {
       clearInterval(sweep)
       void redirect?.stop(true)
-      void current.stop(true)
+      for (const each of [current, ...retired]) void each.stop(true)
     },
   }
 }

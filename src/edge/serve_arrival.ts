@@ -12,6 +12,12 @@ export interface PeerLookup {
 
 const CONTENT_LENGTH = /^\d{1,15}$/
 
+// The runtime joins the lines of one field with a comma, also where the field may come only once. Two readers
+// of such a request could take different halves of it.
+const TWO_CREDENTIALS = /^(?:basic|bearer) [^,]*,/i
+/** A comma outside a quoted parameter. */
+const TWO_TYPES = /^(?:[^",]|"(?:[^"\\]|\\.)*")*,/
+
 /**
  * A request as the Serve door sees it. What the runtime lets through although it must not pass (malformed
  * or several Hosts, a path without authority, a GET with a body, several lengths) is named in `fault`.
@@ -37,8 +43,9 @@ export class ServeArrival implements Arrival {
     this.startedAt = clock()
     this.method = request.method
     this.scheme = secure ? "https" : "http"
-    this.protocol = http2 ? "HTTP" : "HTTP/1.1"
     const { headers } = request
+    // HTTP/2 has no Connection and no Upgrade (RFC 9113 section 8.2.2).
+    this.protocol = http2 && !headers.has("connection") ? "HTTP" : "HTTP/1.1"
     this.fields = new ServeFields(headers)
     this.peer = plainAddress(server.requestIP(request)?.address ?? "")
 
@@ -61,6 +68,11 @@ export class ServeArrival implements Arrival {
     this.ambiguousPath = path.ambiguous
     if (question !== -1) this.query = url.slice(question + 1)
 
+    const authorization = headers.get("authorization")
+    if (authorization !== null && TWO_CREDENTIALS.test(authorization)) {
+      this.fault = "INVALID_REQUEST"
+      return
+    }
     const length = headers.get("content-length")
     const chunked = headers.has("transfer-encoding")
     if (length === null && !chunked && !http2) return
@@ -69,7 +81,8 @@ export class ServeArrival implements Arrival {
       if (chunked || (length !== null && length !== "0")) this.fault = "INVALID_REQUEST"
       return
     }
-    if (length !== null && !CONTENT_LENGTH.test(length)) {
+    const type = headers.get("content-type")
+    if ((length !== null && !CONTENT_LENGTH.test(length)) || (type?.includes(",") && TWO_TYPES.test(type))) {
       this.fault = "INVALID_REQUEST"
       return
     }

@@ -12,7 +12,7 @@ export interface UploadLimits {
 /** An upload's first seconds do not count towards its rate: handshakes and slow starts take them. */
 const GRACE_MS = 10_000
 
-/** Up to this size the runtime's own collection is cheapest; it shows no progress, so only the rate bounds it. */
+/** Up to this size the runtime's own collection is cheapest; it shows no progress, so the total time is bounded. */
 const QUICK_BYTES = 16_384
 
 /** A request body of the Serve door, read only as fast as it is taken. */
@@ -26,6 +26,7 @@ export class Upload implements BodySource {
   #wake: (() => void) | undefined
   #waiting = false
   #stopped = false
+  #complete = false
   #received = 0
   #startedAt = 0
   #quietSince = 0
@@ -76,14 +77,18 @@ export class Upload implements BodySource {
       this.flow(collect)
       return promise
     }
+    const broken = (error: unknown): void => {
+      this.#stopped = true
+      reject(error)
+    }
     this.#start()
     this.#sink = collect
     this.#request.bytes().then((bytes) => {
       if (this.#stopped) return
-      this.#stopped = true
+      this.#stopped = this.#complete = true
       this.#onBytes(bytes.byteLength)
       resolve(bytes)
-    }, reject)
+    }, broken)
     return promise
   }
 
@@ -95,13 +100,23 @@ export class Upload implements BodySource {
   /** Whether the client is below what `limits` ask for. */
   tooSlow(limits: UploadLimits): boolean {
     if (this.#waiting) return false
+    const { silenceMs, minBytesPerSecond } = limits
     const now = this.#clock()
-    if (this.#reader !== undefined && limits.silenceMs > 0 && now - this.#quietSince > limits.silenceMs)
-      return true
     const activeMs = now - this.#startedAt - this.#heldMs
-    if (limits.minBytesPerSecond === 0 || activeMs < GRACE_MS) return false
-    const expected = this.#reader === undefined ? (this.length ?? 0) : this.#received
-    return (expected * 1000) / activeMs < limits.minBytesPerSecond
+    if (this.#reader === undefined) {
+      // As long as the slowest client allowed would take.
+      const slowestMs = minBytesPerSecond === 0 ? 0 : (this.length! * 1000) / minBytesPerSecond
+      return silenceMs > 0 && activeMs > Math.max(silenceMs, slowestMs)
+    }
+    if (silenceMs > 0 && now - this.#quietSince > silenceMs) return true
+    return (
+      minBytesPerSecond > 0 && activeMs >= GRACE_MS && (this.#received * 1000) / activeMs < minBytesPerSecond
+    )
+  }
+
+  /** Bytes the client may still send; infinite when it has not said how many. */
+  get left(): number {
+    return this.#complete ? 0 : (this.length ?? Number.POSITIVE_INFINITY) - this.#received
   }
 
   /** Ends a body that is too slow: the reader of it is told it broke off. */
@@ -120,7 +135,7 @@ export class Upload implements BodySource {
   async #pump(sink: BodySink): Promise<void> {
     const reader = this.#reader
     if (reader === undefined) {
-      this.#stopped = true
+      this.#stopped = this.#complete = true
       sink.end()
       return
     }
@@ -129,7 +144,7 @@ export class Upload implements BodySource {
         const { done, value } = await reader.read()
         if (this.#stopped) return
         if (done) {
-          this.#stopped = true
+          this.#stopped = this.#complete = true
           sink.end()
           return
         }

@@ -51,6 +51,9 @@ export const DROPPED_FROM_REQUEST: NameSet = { has: (name) => names.has(name) ||
 /** Service fields no client sees: hop-by-hop; the door writes the framing anew. */
 export const DROPPED_FROM_RESPONSE: NameSet = new Set([...HOP_BY_HOP, "content-length"])
 
+/** A field name (RFC 9110 section 5.6.2). The runtime throws when asked for a header of another name. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
+
 /** End-to-end fields that a `Connection` header may not take away. */
 const PROTECTED: ReadonlySet<string> = new Set([
   "authorization",
@@ -64,12 +67,16 @@ const PROTECTED: ReadonlySet<string> = new Set([
   "tracestate",
 ])
 
-/** Drops the fields the client's `Connection` header names (RFC 9110 section 7.6.1). */
+/**
+ * Drops the fields the client's `Connection` header names (RFC 9110 section 7.6.1). Only those that are there:
+ * a list of thousands of made-up names must not make every later look at the edits slow.
+ */
 export function dropNominated(exchange: Exchange): void {
   const connection = exchange.header("connection")
   if (connection === undefined || connection === "keep-alive" || connection === "close") return
   for (const option of connection.toLowerCase().split(",")) {
     const name = option.trim()
-    if (name !== "" && !PROTECTED.has(name) && !names.has(name)) exchange.requestEdits.drop(name)
+    if (!TOKEN.test(name) || PROTECTED.has(name) || names.has(name)) continue
+    if (exchange.header(name) !== undefined) exchange.requestEdits.drop(name)
   }
 }

@@ -68,7 +68,7 @@ export class Gateway {
   fail(exchange: Exchange): void {
     const failure = fail(this.#snapshot === undefined ? "SERVICE_UNAVAILABLE" : "INTERNAL_ERROR")
     exchange.failure = failure.code
-    exchange.responseEdits.added.length = 0
+    exchange.responseEdits.reset()
     exchange.answer = renderFailure(exchange, failure)
   }
 

@@ -13,6 +13,7 @@ import { parameters } from "./match.ts"
 import { settleClient } from "./proxies.ts"
 import { renderFailure } from "./render.ts"
 import type { Fallback, Route, Target } from "./route.ts"
+import { METHODS } from "./routes.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { openSocket, type SocketRuntime } from "./socket.ts"
 
@@ -77,6 +78,12 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
     refusal = fail("INTERNAL_ERROR")
   }
 
+  // A client that has left gets no answer, and its leaving is nobody's failure.
+  if (exchange.gone) {
+    discardAnswer(exchange)
+    return
+  }
+
   // 5. A refusal becomes an answer in one place.
   if (refusal !== undefined) refuse(exchange, refusal, runtime)
 
@@ -93,9 +100,10 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
         error,
       })
       if (step.failsClosed) {
+        // The steps that follow see the refusal; what the earlier ones said was about another answer.
         discardAnswer(exchange)
+        exchange.responseEdits.reset()
         refuse(exchange, fail("INTERNAL_ERROR", { cause: `policy ${step.policy} failed` }), runtime)
-        return
       }
     }
   }
@@ -120,10 +128,15 @@ interface FoundRoute {
   readonly refusal: Verdict
 }
 
+const NO_TUNNELS = fail("METHOD_NOT_ALLOWED", { headers: { allow: METHODS.join(", ") } })
+
 function findRoute(snapshot: Snapshot, exchange: Exchange): FoundRoute {
   const { table, unmatched } = snapshot
-  if (exchange.arrival.fault !== "") {
-    return { route: unmatched, target: unmatched.target, refusal: fail(exchange.arrival.fault) }
+  const { fault } = exchange.arrival
+  if (fault !== "") {
+    // CONNECT names an authority where others name a path: the method is what is wrong with it.
+    const refusal = exchange.method === "CONNECT" ? NO_TUNNELS : fail(fault)
+    return { route: unmatched, target: unmatched.target, refusal }
   }
   const { fields } = exchange.arrival
   const host = withoutPort(exchange.host)
@@ -210,9 +223,10 @@ async function askService(
   const { body } = exchange
   if (body !== undefined && !(body instanceof Uint8Array)) {
     const whole = await takeSmallBody(body)
+    if (exchange.uploadFault !== "") return uploadFailure(exchange)
+    if (whole === "broken") return CUT_SHORT
     if (whole !== undefined) exchange.body = whole
   }
-  if (exchange.uploadFault !== "") return uploadFailure(exchange)
   const forwarded = await forward(exchange, service, timeoutMs)
   if (forwarded.kind === "answer") {
     exchange.answer = forwarded.answer
@@ -228,11 +242,13 @@ async function askService(
   return toFailure(forwarded)
 }
 
-/** A short body in one piece; `undefined` when it is long or of unknown length, or the client broke off. */
-async function takeSmallBody(body: BodySource): Promise<Uint8Array | undefined> {
+const CUT_SHORT = fail("INVALID_REQUEST", { message: "The request body was cut short." })
+
+/** A short body in one piece; `undefined` when it is long or of unknown length. */
+async function takeSmallBody(body: BodySource): Promise<Uint8Array | undefined | "broken"> {
   if (body.bytes === undefined || body.length === undefined || body.length > SMALL_BODY_BYTES)
     return undefined
-  return body.bytes()
+  return body.bytes().catch(() => "broken" as const)
 }
 
 function uploadFailure(exchange: Exchange): Failure {
@@ -242,7 +258,7 @@ function uploadFailure(exchange: Exchange): Failure {
 
 function refuse(exchange: Exchange, failure: Failure, runtime: Runtime): void {
   exchange.failure = failure.code
-  if (failure.cause !== undefined && !exchange.gone) {
+  if (failure.cause !== undefined) {
     runtime.log.warn("request.failed", {
       code: failure.code,
       cause: failure.cause,

@@ -1,4 +1,5 @@
 import { BlockList, isIPv4, isIPv6 } from "node:net"
+import { canonicalHost } from "../lib/target.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
 /** Peers whose word about the client is believed: addresses and CIDR ranges from `server.trusted_proxies`. */
@@ -37,24 +38,22 @@ const MAX_HOPS = 32
 /**
  * Settles who the client is and writes the X-Forwarded-* fields for the service. What a peer that is not
  * trusted says about earlier hops is dropped. The client is the last address that no trusted proxy vouches
- * for, read from the right (the only end an attacker cannot write).
+ * for, read from the right (the only end an attacker cannot write); what is no address ends the reading.
  */
 export function settleClient(exchange: Exchange, proxies: TrustedProxies): void {
   const { arrival, requestEdits } = exchange
-  let chain = arrival.peer
+  const { peer } = arrival
+  let chain = peer
   let host = exchange.host
-  if (proxies.trusts(arrival.peer)) {
-    const hops = (exchange.header("x-forwarded-for") ?? "")
-      .split(",")
-      .map((hop) => hop.trim())
-      .filter((hop) => isIPv4(hop) || isIPv6(hop))
-      .slice(-MAX_HOPS)
-    const client = [...hops].reverse().find((hop) => !proxies.trusts(hop))
-    exchange.client = client ?? hops[0] ?? arrival.peer
-    if (hops.length > 0) chain = `${hops.join(", ")}, ${arrival.peer}`
+  if (proxies.trusts(peer)) {
+    const hops = believedHops(exchange.header("x-forwarded-for") ?? "", proxies)
+    if (hops.length > 0) {
+      exchange.client = hops[0]!
+      chain = `${hops.join(", ")}, ${peer}`
+    }
     const scheme = exchange.header("x-forwarded-proto")
     if (scheme === "http" || scheme === "https") exchange.scheme = scheme
-    host = exchange.header("x-forwarded-host") ?? host
+    host = canonicalHost(exchange.header("x-forwarded-host") ?? "") ?? host
   }
   requestEdits.added.push(
     "x-forwarded-for",
@@ -64,4 +63,24 @@ export function settleClient(exchange: Exchange, proxies: TrustedProxies): void 
     "x-forwarded-host",
     host,
   )
+}
+
+/** The client, then the trusted proxies between it and the peer: the part of the list that can be believed. */
+function believedHops(list: string, proxies: TrustedProxies): readonly string[] {
+  const hops: string[] = []
+  for (const entry of list.split(",").slice(-MAX_HOPS).reverse()) {
+    const address = plainAddress(entry.trim())
+    if (address === undefined) break
+    hops.unshift(address)
+    if (!proxies.trusts(address)) break
+  }
+  return hops
+}
+
+/** The address of an entry, which some proxies write with its port. */
+function plainAddress(entry: string): string | undefined {
+  if (isIPv4(entry) || isIPv6(entry)) return entry
+  const bare = /^(?:\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5})$/.exec(entry)
+  const address = bare?.[1] ?? bare?.[2] ?? ""
+  return isIPv4(address) || isIPv6(address) ? address : undefined
 }

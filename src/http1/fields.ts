@@ -56,6 +56,12 @@ export class Edits implements NameSet {
     }
   }
 
+  /** Takes every edit back, for a message that takes the place of the one they were meant for. */
+  reset(): void {
+    this.added.length = 0
+    this.#dropped = undefined
+  }
+
   /** The value this name has after the edits, given the original section. */
   get(name: string, original: Fields): string | undefined {
     let found = this.has(name) ? undefined : original.get(name)

@@ -25,12 +25,21 @@ function isPreflight(exchange: Exchange): boolean {
   return exchange.method === "OPTIONS" && exchange.header("access-control-request-method") !== undefined
 }
 
+function asksForWebSocket(exchange: Exchange): boolean {
+  return exchange.header("upgrade")?.toLowerCase().includes("websocket") ?? false
+}
+
+/** Whether the page comes from the gateway's own address. */
+function isOwn(origin: string, { scheme, host }: Exchange): boolean {
+  return origin === `${scheme}://${host}`
+}
+
 const list = (description: string, initial: string[]) =>
   Type.Array(Type.String(), { default: initial, description })
 
 export const cors = definePolicy({
   name: "cors",
-  doc: "Tells browsers which other origins may use the route, and answers their preflight requests.",
+  doc: "Tells browsers which other origins may use the route, answers their preflight requests, and refuses WebSocket handshakes of origins that may not (403).",
   failsClosed: true,
   schema: Type.Object(
     {
@@ -93,8 +102,11 @@ export const cors = definePolicy({
     return {
       request(exchange) {
         const origin = exchange.header("origin")
-        if (origin === undefined || !isPreflight(exchange)) return undefined
-        return isAllowed(origin) ? answered : refusal
+        if (origin === undefined) return undefined
+        if (isPreflight(exchange)) return isAllowed(origin) ? answered : refusal
+        // Browsers ask nobody before they open a WebSocket to another site, with the user's cookies.
+        if (asksForWebSocket(exchange) && !isAllowed(origin) && !isOwn(origin, exchange)) return refusal
+        return undefined
       },
 
       response(exchange) {

@@ -140,6 +140,7 @@ function discard(asked: Asked): void {
 
 function ended(exchange: Exchange, asked: Asked, startedAt: number, at: number): Forwarded {
   exchange.upstreamMs += at - startedAt
+  if (asked.kind === "response") for (const name of asked.fields.nominated) exchange.responseEdits.drop(name)
   return asked.kind === "response" ? { kind: "answer", answer: asked } : toFailure(asked)
 }
 

@@ -3,7 +3,8 @@ import { Gateway } from "../../src/gateway/gateway.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
 import { now } from "../../src/lib/clock.ts"
 import { Accounting } from "../../src/observe/account.ts"
-import { createSeriesBuffer, Series } from "../../src/observe/series.ts"
+import { SERIES } from "../../src/observe/catalogue.ts"
+import { createSeriesBuffer, keyMetric, readSeries, Series } from "../../src/observe/series.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
 import { Relays } from "../../src/realtime/relays.ts"
 import { createUpstreamMemory, type UpstreamMemory } from "../../src/upstream/memory.ts"
@@ -20,6 +21,10 @@ export interface TestGateway {
   readonly access: readonly Record<string, unknown>[]
   readonly accessText: readonly string[]
   readonly relays: Relays
+  /** Requests begun and not finished. */
+  inFlight(): number
+  /** Requests finished. */
+  finished(): number
   /** Applies another config. */
   apply(file: object): void
   close(): void
@@ -35,10 +40,18 @@ export function makeGateway(file: object, builtins: Builtins = NO_BUILTINS): Tes
   const accessText: string[] = []
   const upstreams = new Upstreams(memory, 0, { now, random: Math.random, log })
   const relays = new Relays({ now })
+  const table = createSeriesBuffer()
+  const read = (metric: number): number => {
+    const found = new Map<number, number>()
+    readSeries(table, found)
+    let sum = 0
+    for (const [key, value] of found) if (keyMetric(key) === metric) sum += value
+    return sum
+  }
   const gateway = new Gateway({
     upstreams,
     builtins,
-    accounting: new Accounting(new Series(createSeriesBuffer()), {
+    accounting: new Accounting(new Series(table), {
       codes: Object.keys(FAILURES),
       serviceId: () => 0,
     }),
@@ -67,6 +80,8 @@ export function makeGateway(file: object, builtins: Builtins = NO_BUILTINS): Tes
       return accessText.map((line) => JSON.parse(line) as Record<string, unknown>)
     },
     relays,
+    inFlight: () => read(SERIES.inFlight),
+    finished: () => read(SERIES.requests),
     apply,
     close: () => upstreams.close(),
   }

@@ -63,6 +63,11 @@ export class RawConnection {
     this.#socket.resume()
   }
 
+  /** Bytes the socket has not taken yet. */
+  get unsent(): number {
+    return this.#queue.reduce((sum, each) => sum + each.length, 0)
+  }
+
   /** Waits until the received bytes hold `text`. */
   async seen(text: string): Promise<void> {
     await until(() => this.received.includes(text), `the upstream to receive ${JSON.stringify(text)}`)
