@@ -97,7 +97,10 @@ export class HealthChecker {
       now,
       random,
       schedule: schedule ?? timer,
-      onVerdict: (healthy, reason) => {
+      onVerdict: (healthy, reason, first) => {
+        // Whatever made real traffic fail, checks saw it too, and it is over: waiting longer helps nobody. An
+        // instance that fails traffic while its checks go on to pass stays ejected.
+        if (healthy && first) this.#endEjection(running)
         if (this.#setHealth(running, healthy)) onChange({ service, instance: url, healthy, reason })
       },
     })
@@ -108,6 +111,10 @@ export class HealthChecker {
       made,
     }
     return running
+  }
+
+  #endEjection({ state, serviceSlot }: Running): void {
+    if (state.endEjection(this.#deps.now())) touchService(this.#memory, serviceSlot)
   }
 
   #setHealth({ state, serviceSlot }: Running, healthy: boolean | undefined): boolean {

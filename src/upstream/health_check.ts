@@ -16,8 +16,11 @@ export interface HealthCheckParts {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly schedule: Schedule
-  /** Told after each check that leaves a row of passes or failures long enough to decide. */
-  readonly onVerdict: (healthy: boolean, reason: string) => void
+  /**
+   * Told after each check that leaves a row of passes or failures long enough to decide. `first`: this row has
+   * not said so before, there was another result (or none) ahead of it.
+   */
+  readonly onVerdict: (healthy: boolean, reason: string, first: boolean) => void
 }
 
 /** Interval's share by which a check may come earlier or later, so that gateways do not check in step. */
@@ -74,10 +77,13 @@ export class HealthCheck {
       asked.body.cancel()
     if (asked.kind === "response" && isExpected(asked.status, config)) {
       this.#failed = 0
-      if (++this.#passed >= config.healthy_after) onVerdict(true, reason)
+      this.#passed++
+      if (this.#passed >= config.healthy_after) onVerdict(true, reason, this.#passed === config.healthy_after)
     } else {
       this.#passed = 0
-      if (++this.#failed >= config.unhealthy_after) onVerdict(false, reason)
+      this.#failed++
+      if (this.#failed >= config.unhealthy_after)
+        onVerdict(false, reason, this.#failed === config.unhealthy_after)
     }
   }
 

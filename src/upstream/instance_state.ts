@@ -80,6 +80,13 @@ export class InstanceState {
     Atomics.add(words, word + INSTANCE.generation, 1)
   }
 
+  /** Ends an ejection before its time; it still counts as one. Returns whether there was one. */
+  endEjection(now: number): boolean {
+    if (this.ejectedUntil <= now) return false
+    this.eject(now, this.ejections)
+    return true
+  }
+
   /** For operators: returns it to service at once and forgets earlier ejections. */
   pardon(now: number): void {
     this.eject(Math.min(now, this.ejectedUntil), 0)

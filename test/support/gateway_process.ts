@@ -51,9 +51,12 @@ export async function endGateways(): Promise<void> {
   }
 }
 
-/** Starts `gatehouse serve` with this config (ports 0, two workers and a token are filled in). */
-export async function startGateway(config: object): Promise<GatewayProcess> {
-  const started = spawnGateway(config)
+/**
+ * Starts `gatehouse serve` with this config (ports 0, two workers and a token are filled in). `under`: a command
+ * and its options it is run by, e.g. `["prlimit", "--nofile=128"]`, which must replace itself by it.
+ */
+export async function startGateway(config: object, under: readonly string[] = []): Promise<GatewayProcess> {
+  const started = spawnGateway(config, under)
   const { process, log, errors } = started
   let code: number | undefined
   void process.exited.then((exit) => {
@@ -94,11 +97,11 @@ export async function failedStart(config: object): Promise<{ code: number; error
   return { code, errors: errors.join("\n") }
 }
 
-function spawnGateway(config: object): Started {
+function spawnGateway(config: object, under: readonly string[] = []): Started {
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-test-"))
   const file = join(directory, "gatehouse.json")
   writeAtomically(file, config)
-  const process = Bun.spawn([globalThis.process.execPath, MAIN, "serve", "-c", file], {
+  const process = Bun.spawn([...under, globalThis.process.execPath, MAIN, "serve", "-c", file], {
     cwd: directory,
     stdin: "ignore",
     stdout: "pipe",

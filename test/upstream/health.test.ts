@@ -60,8 +60,12 @@ class Checks {
   }
 
   healthy(service: string, url: string): boolean {
+    return this.state(service, url).healthy
+  }
+
+  state(service: string, url: string): InstanceState {
     const slot = this.directory.assign(this.#configs).instances[instanceKey(service, url)]!
-    return new InstanceState(this.memory, slot).healthy
+    return new InstanceState(this.memory, slot)
   }
 }
 
@@ -163,5 +167,29 @@ describe("[T-6.2 I-hc] health checks", () => {
     expect(checks.healthy("s", one.url)).toBe(false)
     checks.apply({ s: { instances: [one.url] } })
     expect(checks.healthy("s", one.url)).toBe(true)
+  })
+
+  test("[T-6.4] [F-36] end an ejection when they pass again after a failure, and leave one alone that they never saw", async () => {
+    let status = 200
+    const one = answering(() => status)
+    const checks = new Checks()
+    const health = { path: "/", unhealthy_after: 3, healthy_after: 2 }
+    checks.apply({ s: { instances: [one.url], health } })
+    await checks.settled(1)
+    for (let i = 0; i < 2; i++) await checks.round()
+    const state = checks.state("s", one.url)
+    const until = now() + 60_000
+    state.eject(until, 1)
+    for (let i = 0; i < 3; i++) await checks.round()
+    expect(state.ejectedUntil).toBe(until)
+    status = 503
+    await checks.round()
+    status = 200
+    await checks.round()
+    expect(state.ejectedUntil).toBe(until)
+    await checks.round()
+    expect(state.ejectedUntil).toBeLessThanOrEqual(now())
+    expect(state.ejections).toBe(1)
+    expect(state.healthy).toBe(true)
   })
 })
