@@ -6,6 +6,7 @@ import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
 import { Accounting, AttemptCounter } from "../observe/account.ts"
 import { SERIES } from "../observe/catalogue.ts"
+import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
 import { LineBuffer } from "../observe/line_buffer.ts"
 import { createLog } from "../observe/log_json.ts"
@@ -14,6 +15,10 @@ import { FAILURES } from "../policies/failure.ts"
 import { Relays } from "../realtime/relays.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
+import { PoolGauges } from "./pool_gauges.ts"
+
+/** How old `gatehouse_pool_connections` may be. */
+const POOL_GAUGES_MS = 1000
 
 /** One data-plane thread: it answers clients with the newest configuration it was told. */
 export class DataPlane {
@@ -25,6 +30,9 @@ export class DataPlane {
   readonly #door: Door
   /** One a service, by name: found at the first attempt. */
   readonly #attempts = new Map<string, AttemptCounter>()
+  readonly #faults: FaultLog
+  readonly #poolGauges: PoolGauges
+  readonly #gaugeTimer: ReturnType<typeof setInterval>
   #generation: Generation
 
   /** Opens the port. Throws `Error` with a message for the operator when it cannot. */
@@ -34,6 +42,7 @@ export class DataPlane {
     const series = new Series(init.series)
     const { config } = init.generation
     const log = createLog(config.log.level, (line) => post({ kind: "log", line }))
+    this.#faults = new FaultLog({ log, onFault: () => series.add(seriesKey(SERIES.faults), 1), now })
     this.#accessLog = new LineBuffer({
       write: (lines) => post({ kind: "access", lines }),
       onDropped: (lines) => series.add(seriesKey(SERIES.logDropped), lines),
@@ -68,6 +77,9 @@ export class DataPlane {
     })
     this.#apply(init.generation)
     this.#door = this.#open(init, log)
+    // After Accounting, which sets gauges to zero.
+    this.#poolGauges = new PoolGauges(series)
+    this.#gaugeTimer = setInterval(() => this.#setPoolGauges(), POOL_GAUGES_MS)
     post({ kind: "ready", port: this.#door.port, generation: init.generation.number })
   }
 
@@ -97,6 +109,15 @@ export class DataPlane {
       case "ping":
         this.#post({ kind: "pong" })
     }
+  }
+
+  /** Something this thread did that nothing caught: recorded, and survived. */
+  fault(kind: FaultKind, error: unknown): void {
+    this.#faults.record(kind, error)
+  }
+
+  #setPoolGauges(): void {
+    this.#poolGauges.update(this.#upstreams.instances(), this.#generation.labels.instance)
   }
 
   #open(init: WorkerInit, log: ReturnType<typeof createLog>): Door {
@@ -144,6 +165,8 @@ export class DataPlane {
     this.#relays.shutdown()
     await closed
     this.#upstreams.close()
+    clearInterval(this.#gaugeTimer)
+    this.#setPoolGauges()
     await this.#accessLog.flush()
     this.#post({ kind: "closed" })
   }

@@ -11,8 +11,10 @@ import { LineWriter, toDescriptor } from "../gateway/line_writer.ts"
 import { type After, StartError } from "../gateway/supervisor.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
+import { FaultLog } from "../observe/fault_log.ts"
 import type { Log } from "../observe/log.ts"
 import { createLog } from "../observe/log_json.ts"
+import { watchFaults } from "./faults.ts"
 import { EXIT, type Output } from "./output.ts"
 import { watchSignals } from "./signals.ts"
 import { startThread } from "./thread.ts"
@@ -47,6 +49,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   // From the beginning: a change while the workers start must not be missed.
   const watch =
     options.file === undefined ? undefined : watchConfig(options.file, { onChange: signals.reload })
+  let unwatchFaults = (): void => {}
   try {
     const control = await openControl({
       config,
@@ -62,6 +65,9 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       after,
     })
     const admin = startAdmin(control, config, log, writeLog)
+    // Only from here on: what goes wrong before is a start that failed.
+    const faults = new FaultLog({ log, onFault: () => control.countFault(), now })
+    unwatchFaults = watchFaults((kind, error) => faults.record(kind, error))
     log.info("gateway.started", {
       version: VERSION,
       address: address(config.server.host, control.port),
@@ -85,6 +91,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   } finally {
     signals.close()
     watch?.close()
+    unwatchFaults()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))
   }
 }

@@ -226,6 +226,11 @@ export class Control {
     return returned
   }
 
+  /** Counts a fault of the control plane itself. */
+  countFault(): void {
+    this.#own.add(seriesKey(SERIES.faults), 1)
+  }
+
   #recoveryScope(): RecoveryScope {
     const { config, slots } = this.#generation
     return { memory: this.#memory, services: config.services, slots, now: this.#options.now() }

@@ -13,6 +13,7 @@ export const SERIES = {
   pool: 11,
   logDropped: 12,
   websockets: 13,
+  faults: 14,
 } as const
 
 /** Methods told apart in labels, by index; all others are the last. */
@@ -166,6 +167,13 @@ export const METRICS: readonly Metric[] = [
     type: "gauge",
     labels: [],
     series: { metric: SERIES.websockets, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_faults_total",
+    help: "Bugs of the gateway that nothing caught; each is in its log as process.fault, and requests went on.",
+    type: "counter",
+    labels: [],
+    series: { metric: SERIES.faults, about: "nothing", small: "nothing" },
   },
   {
     name: "gatehouse_metrics_dropped_total",

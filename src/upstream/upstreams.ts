@@ -105,6 +105,12 @@ export class Upstreams {
     return compiled
   }
 
+  /** Every instance with connections, also those config has dropped a short while ago. */
+  *instances(): Generator<Instance> {
+    for (const { instance } of this.#kept.values()) yield instance
+    yield* this.#retired.keys()
+  }
+
   /** Closes what is idle; exchanges under way finish. */
   close(): void {
     for (const { instance } of this.#kept.values()) instance.pool.close()
