@@ -1,0 +1,122 @@
+import { afterAll, afterEach, describe, expect, test } from "bun:test"
+import { type RunningExample, runExample } from "../support/example.ts"
+import { until } from "../support/until.ts"
+import { openWs } from "../support/ws_client.ts"
+
+const example = runExample("isaas.yaml")
+afterAll(() => example.close())
+
+const privacy = { "x-privacy-consent": "granted", "x-privacy-purpose": "context" }
+const SERVICES = ["context", "intent", "predict", "realtime"] as const
+
+describe("[I-routes] each core service gets GET and POST under its prefix, path unchanged", () => {
+  for (const service of SERVICES)
+    for (const [method, path] of [
+      ["GET", `/api/v1/${service}`],
+      ["POST", `/api/v1/${service}`],
+      ["GET", `/api/v1/${service}/users/7?since=1`],
+      ["POST", `/api/v1/${service}/users/7`],
+    ] as const) {
+      test(`${method} ${path}`, async () => {
+        const { response, arrived } = await example.call(method, path, { headers: privacy })
+        expect(response.status).toBe(200)
+        expect(arrived).toMatchObject({ instance: `${service.toUpperCase()}_SERVICE_URL`, method, path })
+      })
+    }
+})
+
+test("[I-routes] other methods are 405", async () => {
+  for (const service of SERVICES) {
+    const { response, arrived } = await example.call("DELETE", `/api/v1/${service}/7`, { headers: privacy })
+    expect(response.status).toBe(405)
+    expect(response.headers.get("allow")).toBe("GET, HEAD, POST, OPTIONS")
+    expect(arrived).toBeUndefined()
+  }
+})
+
+test("[I-routes] realtime takes WebSockets", async () => {
+  const client = await openWs(`${example.gateway.url.replace("http", "ws")}/api/v1/realtime/feed`)
+  client.socket.send("ping")
+  await until(() => client.messages.length > 0, "the echo")
+  expect(client.messages).toEqual(["ping"])
+  client.socket.close()
+})
+
+test("[I-routes] the others refuse WebSockets", async () => {
+  const client = await openWs(`${example.gateway.url.replace("http", "ws")}/api/v1/context/feed`, {
+    headers: privacy,
+  })
+  expect(client.closed).toBeDefined()
+  expect(client.messages).toEqual([])
+})
+
+describe("[I-priv] privacy headers", () => {
+  for (const [what, headers, header] of [
+    ["no privacy header", {}, "x-privacy-consent"],
+    ["no purpose", { "x-privacy-consent": "granted" }, "x-privacy-purpose"],
+    ["consent denied", { ...privacy, "x-privacy-consent": "denied" }, "x-privacy-consent"],
+    ["an unknown purpose", { ...privacy, "x-privacy-purpose": "advertising" }, "x-privacy-purpose"],
+  ] as const) {
+    test(`${what} is refused before any service sees the request`, async () => {
+      const { response, body, arrived } = await example.call("GET", "/api/v1/context/7", { headers })
+      expect(response.status).toBe(400)
+      expect(arrived).toBeUndefined()
+      const { error, request_id } = JSON.parse(body)
+      expect(error.code).toBe("MISSING_HEADER")
+      expect(error.details.header).toBe(header)
+      expect(response.headers.get("x-request-id")).toBe(request_id)
+    })
+  }
+
+  test("realtime needs none, as browsers cannot send them with a handshake", async () => {
+    const { response } = await example.call("GET", "/api/v1/realtime/events")
+    expect(response.status).toBe(200)
+  })
+})
+
+describe("[I-cb] the documented breaker", () => {
+  let fresh: RunningExample | undefined
+  afterEach(() => fresh?.close())
+
+  /** What comes after a service has failed so many times. */
+  async function afterFailures(service: string, times: number) {
+    fresh = runExample("isaas.yaml")
+    fresh.answer(`${service.toUpperCase()}_SERVICE_URL`, () => new Response("broken", { status: 500 }))
+    for (let i = 0; i < times; i++) {
+      const { response } = await fresh.call("POST", `/api/v1/${service}`, { headers: privacy })
+      expect(response.status).toBe(500)
+    }
+    return fresh.call("POST", `/api/v1/${service}`, { headers: privacy })
+  }
+
+  test("opens after 5 failures: CIRCUIT_OPEN, and back in 60 seconds", async () => {
+    const { response, body, arrived } = await afterFailures("predict", 5)
+    expect(response.status).toBe(503)
+    expect(response.headers.get("retry-after")).toBe("60")
+    expect(JSON.parse(body).error.code).toBe("CIRCUIT_OPEN")
+    expect(arrived).toBeUndefined()
+  })
+
+  test("does not open after 4", async () => {
+    expect((await afterFailures("intent", 4)).response.status).toBe(500)
+  })
+
+  test("is not there for realtime", async () => {
+    expect((await afterFailures("realtime", 12)).response.status).toBe(500)
+  })
+})
+
+test("[I-err] a service that is down is told in the standard error format", async () => {
+  const down = runExample("isaas.yaml")
+  try {
+    await down.stop("INTENT_SERVICE_URL")
+    const { response, body } = await down.call("POST", "/api/v1/intent", { headers: privacy })
+    expect(response.status).toBe(502)
+    expect(JSON.parse(body)).toEqual({
+      error: { code: "BAD_GATEWAY", message: expect.any(String), details: {} },
+      request_id: expect.any(String),
+    })
+  } finally {
+    down.close()
+  }
+})
