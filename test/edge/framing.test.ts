@@ -88,7 +88,7 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
 
 describe("framing that two readers could take differently", () => {
   for (const [row, what, bytes] of REFUSED) {
-    test(`[${row} S-SEC] ${what} is refused with 400, the connection closed, no whole request passed on`, async () => {
+    test(`[${row}] ${what} is refused with 400, the connection closed, no whole request passed on`, async () => {
       const { responses, complete } = await send(bytes)
       expect(responses.map((each) => each.status)).toEqual([400])
       expect(responses[0]!.header("connection")).toBe("close")
@@ -146,7 +146,7 @@ test("[F-14] a request sent before the answer to the one before it closes the co
   expect(lines).not.toContain("GET /second HTTP/1.1")
 })
 
-test("[F-14 S-SEC] a GET with a body is refused, and its body is not taken for a request", async () => {
+test("[F-14] a GET with a body is refused, and its body is not taken for a request", async () => {
   const before = edge.received().length
   const length = `Content-Length: ${SMUGGLED.length}\r\n`
   const responses = await talkToEnd(edge.port, `GET /x HTTP/1.1\r\n${HOST}${length}\r\n${SMUGGLED}`)
@@ -183,7 +183,7 @@ test("[F-14] an unknown expectation is refused with 417", async () => {
   expect(response!.body).toContain("EXPECTATION_FAILED")
 })
 
-test("[F-15 S-SEC] look-alike names with an underscore do not reach the service", async () => {
+test("[F-15] look-alike names with an underscore do not reach the service", async () => {
   const fields = "Transfer_Encoding: chunked\r\nContent_Length: 5\r\nX_User_Id: 1\r\n"
   await talk(edge.port, `GET /x HTTP/1.1\r\n${HOST}${fields}\r\n`)
   expect(

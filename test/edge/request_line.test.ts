@@ -46,7 +46,7 @@ describe("Host", () => {
     "a Host with 8-bit bytes": "Host: h\xe9.example\r\n",
   }
   for (const [what, fields] of Object.entries(refused)) {
-    test(`[F-11 S-SEC] ${what} Host is refused with 400`, async () => {
+    test(`[F-11] ${what} Host is refused with 400`, async () => {
       const { response, lines } = await ask(get("/open/x", fields))
       expect(response!.status).toBe(400)
       expect(code(response!.body)).toBe("INVALID_HOST")
@@ -94,7 +94,7 @@ describe("method", () => {
   }
 
   for (const target of ["other.example:443", "http.example:443", "127.0.0.1:22"]) {
-    test(`[F-12 S-SEC] CONNECT ${target} is refused with 405 and opens no tunnel`, async () => {
+    test(`[F-12] CONNECT ${target} is refused with 405 and opens no tunnel`, async () => {
       const { response, lines } = await ask(get(target, HOST, "CONNECT"))
       expect(response!.status).toBe(405)
       expect(lines).toEqual([])
@@ -110,7 +110,7 @@ describe("method", () => {
     })
   }
 
-  test("[F-56 S-SEC] headers that override method or path change nothing and do not reach the service", async () => {
+  test("[F-56] headers that override method or path change nothing and do not reach the service", async () => {
     const fields =
       "X-HTTP-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\nX-Method-Override: DELETE\r\n" +
       "X-Original-URL: /admin/x\r\nX-Rewrite-URL: /admin/x\r\n"
@@ -140,7 +140,7 @@ describe("target", () => {
     "/admin/",
   ]
   for (const target of sameAsAdmin) {
-    test(`[F-55 S-SEC] ${target} gets the decision of its canonical path`, async () => {
+    test(`[F-55] ${target} gets the decision of its canonical path`, async () => {
       const { response, lines } = await ask(get(target))
       expect([response!.status, response!.body, lines]).toEqual([403, "guarded", []])
     })
@@ -164,7 +164,7 @@ describe("target", () => {
     "/open/x?y#z",
   ]
   for (const target of refused) {
-    test(`[F-55 F-10 S-SEC] ${JSON.stringify(target)} is refused with 400`, async () => {
+    test(`[F-55 F-10] ${JSON.stringify(target)} is refused with 400`, async () => {
       const { response, lines } = await ask(get(target))
       expect([response!.status, code(response!.body), lines]).toEqual([400, "INVALID_PATH", []])
     })
@@ -254,7 +254,7 @@ describe("fields that may come once", () => {
     "Content-Type": `POST /open/x HTTP/1.1\r\n${HOST}Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 2\r\n\r\nhi`,
   }
   for (const [name, bytes] of Object.entries(refused)) {
-    test(`[F-11 S-SEC] two lines of ${name} are refused with 400`, async () => {
+    test(`[F-11] two lines of ${name} are refused with 400`, async () => {
       const { response, lines } = await ask(bytes)
       expect([response!.status, code(response!.body), lines]).toEqual([400, "INVALID_REQUEST", []])
     })

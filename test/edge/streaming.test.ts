@@ -136,7 +136,7 @@ describe("answers keep their form", () => {
 const CHUNKED = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
 
-test("[C-1.6] each server-sent event arrives before the next one is sent", async () => {
+test("each server-sent event arrives before the next one is sent", async () => {
   const edge = edgeFor((connection) => connection.write(CHUNKED))
   const client = await openClient(edge.port)
   client.send(GET)
@@ -157,7 +157,7 @@ describe("a client that leaves", () => {
     ["FIN", "end"],
     ["RST", "reset"],
   ] as const) {
-    test(`[F-30 T-4.1] (${how}) before the answer cancels the request at the service at once`, async () => {
+    test(`[F-30] (${how}) before the answer cancels the request at the service at once`, async () => {
       const edge = edgeFor(() => undefined)
       const client = await openClient(edge.port)
       client.send(GET)
@@ -171,7 +171,7 @@ describe("a client that leaves", () => {
       expect(edge.served.access.map((each) => [each.status, each.error])).toEqual([[499, ""]])
     })
 
-    test(`[F-30 T-4.1] (${how}) within the answer closes the service's end at once`, async () => {
+    test(`[F-30] (${how}) within the answer closes the service's end at once`, async () => {
       const edge = edgeFor((connection) => connection.write(CHUNKED + chunk("one")))
       const client = await openClient(edge.port)
       await client.send(GET).seen("one")
@@ -255,7 +255,7 @@ describe("a body the service cuts short", () => {
   })
 })
 
-test("[I-perf.3] a download waits for a slow client: memory stays bounded and every byte arrives", async () => {
+test("a download waits for a slow client: memory stays bounded and every byte arrives", async () => {
   const total = 300 * MB
   const piece = Buffer.alloc(MB, 120)
   let made = 0

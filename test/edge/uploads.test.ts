@@ -31,7 +31,7 @@ describe("too large", () => {
     },
   })
 
-  test("[F-16 C-1.3] a declared length over the limit is refused before a byte of it is read, and nothing is sent on", async () => {
+  test("[F-16] a declared length over the limit is refused before a byte of it is read, and nothing is sent on", async () => {
     const client = await openClient(edge.port)
     const response = await client.send(head("Content-Length: 107374182400\r\n")).response()
     expect([response.status, code(response.body)]).toEqual([413, "PAYLOAD_TOO_LARGE"])
@@ -183,7 +183,7 @@ describe.concurrent("honest and slow", () => {
   })
 })
 
-test("[T-4.1 I-perf.3] an upload waits for a slow service: memory stays bounded", async () => {
+test("an upload waits for a slow service: memory stays bounded", async () => {
   const total = 300 * MB
   const edge = edgeWith({
     script: (connection) => {
