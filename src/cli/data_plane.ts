@@ -12,6 +12,7 @@ import { LineBuffer } from "../observe/line_buffer.ts"
 import { createLog } from "../observe/log_json.ts"
 import { Series, seriesKey } from "../observe/series.ts"
 import { FAILURES } from "../policies/failure.ts"
+import { DEFAULT_RELAY_LIMITS } from "../realtime/relay.ts"
 import { Relays } from "../realtime/relays.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
@@ -27,6 +28,8 @@ export class DataPlane {
   readonly #upstreams: Upstreams
   readonly #gateway: Gateway
   readonly #relays = new Relays({ now })
+  /** Of new WebSockets; the newest configuration's. */
+  readonly #relayLimits = { ...DEFAULT_RELAY_LIMITS }
   readonly #door: Door
   /** One a service, by name: found at the first attempt. */
   readonly #attempts = new Map<string, AttemptCounter>()
@@ -56,7 +59,7 @@ export class DataPlane {
         if (change.kind === "circuit") post({ kind: "circuit", service: change.service, state: change.state })
       },
     })
-    this.#gateway = new Gateway({
+    const runtime = {
       upstreams: this.#upstreams,
       builtins: createBuiltins({
         version: VERSION,
@@ -71,10 +74,12 @@ export class DataPlane {
         serviceId: (service) => this.#generation.labels.service[service] ?? OTHER,
       }),
       relays: this.#relays,
-      onRelay: (change) => series.add(seriesKey(SERIES.websockets), change),
+      relayLimits: this.#relayLimits,
+      onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
       policyDeps: { now, wallClock: Date.now, random: Math.random, log, accessLog: this.#accessLog },
       log,
-    })
+    }
+    this.#gateway = new Gateway(runtime)
     this.#apply(init.generation)
     this.#door = this.#open(init, log)
     // After Accounting, which sets gauges to zero.
@@ -139,6 +144,10 @@ export class DataPlane {
     const routeId = (label: string): number => (label === "unmatched" ? UNMATCHED : (route[label] ?? OTHER))
     this.#gateway.apply(generation.config, generation.slots, routeId)
     this.#generation = generation
+    const { max_message, idle_timeout, max_connections } = generation.config.server.websocket
+    this.#relayLimits.maxMessageBytes = max_message
+    this.#relayLimits.idleTimeoutMs = idle_timeout === 0 ? Number.POSITIVE_INFINITY : idle_timeout
+    this.#relays.max = max_connections
   }
 
   #tryApply(generation: Generation): string {

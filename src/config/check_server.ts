@@ -3,12 +3,16 @@ import { isIP } from "node:net"
 import type { Decoded } from "./decode.ts"
 import { readCertificate, readPrivateKey, unreadable } from "./pem.ts"
 import type { Report } from "./report.ts"
-import type { TlsConfig } from "./schema.ts"
+import { MAX_WEBSOCKET_MESSAGE, type TlsConfig } from "./schema.ts"
 
 export function checkServer(decoded: Decoded, report: Report): void {
   const { server, admin } = decoded.config
   if (server.keep_alive_timeout < 8000 || server.keep_alive_timeout > 255_000) {
     report.problem(["server", "keep_alive_timeout"], "must be from 8s to 255s")
+  }
+  const { max_message } = server.websocket
+  if (max_message < 1 || max_message > MAX_WEBSOCKET_MESSAGE) {
+    report.problem(["server", "websocket", "max_message"], "must be from 1B to 128MB")
   }
   if (server.tls !== undefined) checkTlsFiles(server.tls, report)
   else {

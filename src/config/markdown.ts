@@ -1,10 +1,12 @@
+import { METRICS, type Metric } from "../observe/catalogue.ts"
+import { ACCESS_LOG_FIELDS } from "../policies/access_log.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { ORDER } from "../policies/order.ts"
 import { range } from "./faults.ts"
 import { ConfigSchema, RouteSchema } from "./schema.ts"
 import { asSchema, choices, type Schema } from "./schema_walk.ts"
 
-/** The reference page: every key, policy and failure code, from the schemas that check them. */
+/** The reference page: every key, policy, failure code, metric and log field, from the lists the code uses. */
 export function referencePage(): string {
   const root = asSchema(ConfigSchema)
   const { services, routes, defaults, ...plain } = root.properties!
@@ -27,6 +29,8 @@ export function referencePage(): string {
       section(`\`${policy.name}\``, asSchema(policy.schema), policy.name, policy.doc, 3),
     ),
     failureTable(),
+    metricTable(),
+    accessLogTable(),
   ]
   return `${parts.join("\n\n")}\n`
 }
@@ -145,5 +149,34 @@ What the gateway answers when it refuses or cannot serve a request: \`{"error":{
 
 | code | status | category | when, and what to do |
 |---|---|---|---|
+${rows.join("\n")}`
+}
+
+function metricTable(): string {
+  const rows = METRICS.map(({ name, type, labels, help, buckets }) => {
+    const marked = labels.map((label) => `\`${label}\``).join(", ")
+    return `| \`${name}\` | ${type} | ${marked} | ${cell(help)}${bounds(buckets)} |`
+  })
+  return `## Metrics
+
+\`GET /metrics\` on the admin port, with the admin token: the Prometheus text format, all workers together. Beside these stand \`process_*\` and \`nodejs_*\` of the process. Labels hold names from the config only, never what a client sent.
+
+| metric | type | labels | |
+|---|---|---|---|
+${rows.join("\n")}`
+}
+
+function bounds(buckets: Metric["buckets"]): string {
+  return buckets === undefined ? "" : ` Buckets: ${buckets.join(", ")}.`
+}
+
+function accessLogTable(): string {
+  const rows = ACCESS_LOG_FIELDS.map(([name, doc]) => `| \`${name}\` | ${cell(doc)} |`)
+  return `## Access log
+
+One JSON line a request on standard output, for routes with the policy \`access_log\`. Every line has all fields, in this order.
+
+| field | |
+|---|---|
 ${rows.join("\n")}`
 }

@@ -31,6 +31,30 @@ export const TlsSchema = object(
   { description: "TLS for clients. Both files are watched: a new pair is taken without a restart." },
 )
 
+/** Bytes of the largest message the runtime's WebSocket client takes. */
+export const MAX_WEBSOCKET_MESSAGE = 128 * 1024 * 1024
+
+const WebsocketSchema = object(
+  {
+    max_message: Size({
+      default: "16MB",
+      description: "Largest message either way (at most 128MB); beyond it both ends are closed with 1009.",
+    }),
+    idle_timeout: Duration({
+      default: "5m",
+      description:
+        "Both ends are closed with 1001 after this long without a message or a ping of theirs; 0: never.",
+    }),
+    max_connections: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 10_000,
+      description: "Connections relayed at a time by each worker; 503 beyond.",
+    }),
+  },
+  { default: {}, description: "WebSockets of routes with `websocket: relay`." },
+)
+
 export const ServerSchema = object(
   {
     host: Type.String({ default: "0.0.0.0", description: "Address to listen on." }),
@@ -58,7 +82,7 @@ export const ServerSchema = object(
       description: "Addresses or CIDR ranges whose X-Forwarded-* and Forwarded are believed.",
     }),
     keep_alive_timeout: Duration({
-      default: "60s",
+      default: "75s",
       description: "An idle client connection is closed after this (8s to 255s).",
     }),
     body_timeout: Duration({
@@ -73,6 +97,7 @@ export const ServerSchema = object(
       default: "10MB",
       description: "Largest request body where a route does not say otherwise.",
     }),
+    websocket: WebsocketSchema,
     shutdown_timeout: Duration({
       default: "30s",
       description: "After SIGTERM, requests in flight may take this long.",

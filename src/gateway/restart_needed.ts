@@ -12,6 +12,7 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["server.keep_alive_timeout", (config) => config.server.keep_alive_timeout],
   ["server.body_timeout", (config) => config.server.body_timeout],
   ["server.min_body_rate", (config) => config.server.min_body_rate],
+  ["server.websocket.max_message", (config) => config.server.websocket.max_message],
   ["admin.host", (config) => config.admin.host],
   ["admin.port", (config) => config.admin.port],
   ["log.level", (config) => config.log.level],

@@ -8,6 +8,36 @@ const MAX_USER_AGENT = 256
 /** Longest path with its query in a line; what is cut ends in "…". */
 const MAX_TARGET = 2048
 
+/** Every field of a line, in order, with what it holds. For the reference page; a test compares it with real lines. */
+export const ACCESS_LOG_FIELDS: readonly (readonly [name: string, doc: string])[] = [
+  ["time", "When the request was over: ISO 8601, UTC, milliseconds."],
+  ["event", "Always `request`."],
+  ["id", "Request id, as in `X-Request-Id`."],
+  ["trace_id", "W3C trace id; empty without the `trace` policy."],
+  ["client", "Address of the client, behind trusted proxies the one they name."],
+  ["method", "Method of the request."],
+  ["host", "Host the client asked for, in lower case, with its port if it sent one."],
+  ["route", "Template of the route; never holds what a client sent."],
+  [
+    "path",
+    "Canonical path with the query, at most 2,048 characters. Values of secret parameters are redacted.",
+  ],
+  ["status", "Status of the answer; 499: the client left before it was complete."],
+  ["bytes_in", "Body bytes received from the client."],
+  ["bytes_out", "Body bytes sent to the client."],
+  ["duration_ms", "From the complete request head to the last byte of the answer, milliseconds."],
+  [
+    "upstream_ms",
+    "From the first upstream attempt to the head of the answer, milliseconds; 0 when none was made.",
+  ],
+  ["gateway_ms", "`duration_ms` without `upstream_ms`."],
+  ["instance", "Instance asked last; empty when none was."],
+  ["retries", "Upstream attempts beyond the first."],
+  ["error", "Failure code when the gateway itself refused or failed; empty otherwise."],
+  ["protocol", "`HTTP/1.1`; `HTTP` where it may also have been HTTP/2."],
+  ["user_agent", "The client's User-Agent, at most 256 characters."],
+]
+
 export const accessLog = definePolicy({
   name: "access_log",
   doc: "Writes one JSON line for each request when it is over.",

@@ -20,7 +20,10 @@ export interface RelayLimits {
    * `maxPayloadBytes` applies too; from services the runtime's client takes 128 MB at most.
    */
   readonly maxMessageBytes: number
-  /** Both ends are closed with 1001 after this long without a message, a ping or progress of a slow end. */
+  /**
+   * Both ends are closed with 1001 after this long without a message, a ping or progress of a slow end;
+   * infinite: never.
+   */
   readonly idleTimeoutMs: number
   /** A service silent for this long is pinged; after as long again without a sign of life it is dead (1014). */
   readonly pingIntervalMs: number

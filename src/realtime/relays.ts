@@ -22,7 +22,8 @@ const SWEEP_MS = 1000
  * each would cost more than an idle relay does.
  */
 export class Relays {
-  readonly #max: number
+  /** Relays at a time; a lower value ends none. */
+  max: number
   readonly #now: Clock
   readonly #members = new Set<RelayMember>()
   #connecting = 0
@@ -30,7 +31,7 @@ export class Relays {
   #draining = false
 
   constructor(options: RelaysOptions) {
-    this.#max = options.max ?? DEFAULT_MAX
+    this.max = options.max ?? DEFAULT_MAX
     this.#now = options.now
   }
 
@@ -46,7 +47,7 @@ export class Relays {
 
   /** Takes a place for a relay that is about to connect; `false`: none is free. Pair with `release`. */
   reserve(): boolean {
-    if (this.#members.size + this.#connecting >= this.#max) return false
+    if (this.#members.size + this.#connecting >= this.max) return false
     this.#connecting++
     return true
   }

@@ -281,6 +281,11 @@ describe("server", () => {
       "server: { keep_alive_timeout: 5s }",
       "server.keep_alive_timeout: must be from 8s to 255s",
     ],
+    [
+      "a WebSocket message larger than the runtime takes",
+      "server: { websocket: { max_message: 1GB } }",
+      "server.websocket.max_message: must be from 1B to 128MB",
+    ],
   ]
   for (const [name, keys, wanted] of cases) {
     test(`${name} is refused`, () => expect(problems(keys)).toEqual([wanted]))

@@ -6,6 +6,7 @@ import { configJsonSchema } from "../../src/config/json_schema.ts"
 import { referencePage } from "../../src/config/markdown.ts"
 import { ConfigSchema } from "../../src/config/schema.ts"
 import { asSchema } from "../../src/config/schema_walk.ts"
+import { METRICS } from "../../src/observe/catalogue.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
 import { ORDER } from "../../src/policies/order.ts"
 
@@ -20,10 +21,11 @@ test("[C-12.3] docs/reference.md is what `gatehouse schema --markdown` prints", 
   expect(await Bun.file(join(root, "docs/reference.md")).text()).toBe(referencePage())
 })
 
-test("the reference has every policy and every failure code", () => {
+test("the reference has every policy, failure code and metric", () => {
   const page = referencePage()
   for (const { name } of ORDER) expect(page).toContain(`### \`${name}\``)
   for (const code of Object.keys(FAILURES)) expect(page).toContain(`| \`${code}\` |`)
+  for (const { name } of METRICS) expect(page).toContain(`| \`${name}\` |`)
 })
 
 test("every key of the schema has a description", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import Value from "typebox/value"
-import { accessLog } from "../../src/policies/access_log.ts"
+import { ACCESS_LOG_FIELDS, accessLog } from "../../src/policies/access_log.ts"
 import type { PolicyDeps } from "../../src/policies/policy.ts"
 import { type ExchangeParts, makeAnswer, makeExchange } from "../support/exchange.ts"
 import { makePolicyDeps } from "../support/policy_deps.ts"
@@ -30,6 +30,11 @@ function makeLog(options: object = {}, deps: Partial<PolicyDeps> = {}) {
     },
   }
 }
+
+test("a line has the documented fields, in their order", () => {
+  const { log } = makeLog()
+  expect(Object.keys(log())).toEqual(ACCESS_LOG_FIELDS.map(([name]) => name))
+})
 
 test("[T-10.1 C-1.5 C-8.4 V-gw.6] a request is one JSON line with its id, route, times, bytes and who answered", () => {
   const { log, lines } = makeLog()

@@ -1,0 +1,164 @@
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { VERSION } from "../../src/lib/version.ts"
+import { METRICS } from "../../src/observe/catalogue.ts"
+import { type Family, parseExposition, sampleValue } from "../support/exposition.ts"
+import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
+import { until } from "../support/until.ts"
+import { openWs } from "../support/ws_client.ts"
+import { startWsService } from "../support/ws_service.ts"
+
+setDefaultTimeout(30_000)
+
+const services: { stop(force: boolean): Promise<void> }[] = []
+
+afterEach(async () => {
+  await endGateways()
+  for (const service of services.splice(0)) await service.stop(true)
+})
+
+function startService(answer: (request: Request) => Response | Promise<Response>): string {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, development: false, fetch: answer })
+  services.push(server)
+  return `http://127.0.0.1:${server.port}`
+}
+
+async function scrape(gateway: GatewayProcess): Promise<Map<string, Family>> {
+  const response = await gateway.admin("/metrics")
+  expect(response.headers.get("content-type")).toStartWith("text/plain; version=0.0.4")
+  return parseExposition(await response.text())
+}
+
+test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of the catalogue", async () => {
+  const hold = Promise.withResolvers<void>()
+  let held = 0
+  const good = startService(async (request) => {
+    if (new URL(request.url).pathname === "/held") {
+      held++
+      await hold.promise
+    }
+    return new Response("x".repeat(100))
+  })
+  const dead = "http://127.0.0.1:9"
+  const failing = startService(() => new Response("", { status: 500 }))
+  const sockets = startWsService()
+  services.push({ stop: async () => sockets.stop() })
+  const config = {
+    server: { workers: 2 },
+    services: {
+      good: { instances: [good], health: { path: "/", interval: "60s" } },
+      halfdead: {
+        instances: [dead, good],
+        balance: "round_robin",
+        ejection: { consecutive_failures: 1, base_time: "60s" },
+        retry: { attempts: 2, budget: 1 },
+      },
+      failing: {
+        instances: [failing],
+        breaker: { failure_threshold: 3, min_throughput: 3 },
+        retry: { attempts: 1 },
+      },
+      sockets: { instances: [`http://127.0.0.1:${sockets.port}`] },
+    },
+    defaults: { access_log: {} },
+    routes: [
+      { path: "/good/*", service: "good", strip_prefix: "/good" },
+      { path: "/halfdead", service: "halfdead" },
+      { path: "/failing", service: "failing" },
+      { path: "/ws", service: "sockets", websocket: "relay" },
+    ],
+  }
+  const gateway = await startGateway(config)
+  const statuses = async (path: string, times: number, init: RequestInit = {}) => {
+    const seen: number[] = []
+    for (let i = 0; i < times; i++) {
+      const response = await fetch(gateway.url + path, init)
+      await response.arrayBuffer()
+      seen.push(response.status)
+    }
+    return seen
+  }
+
+  expect(await statuses("/good/a", 3)).toEqual([200, 200, 200])
+  expect(await statuses("/good/a", 2, { method: "POST", body: "y".repeat(50) })).toEqual([200, 200])
+  expect(await statuses("/nowhere", 2)).toEqual([404, 404])
+  expect(await statuses("/halfdead", 2)).toEqual([200, 200])
+  expect(await statuses("/failing", 4)).toEqual([500, 500, 500, 503])
+  const socket = await openWs(`ws://127.0.0.1:${gateway.port}/ws`)
+  const slow = [fetch(`${gateway.url}/good/held`), fetch(`${gateway.url}/good/held`)]
+  await until(() => held === 2, "the held requests")
+  expect((await gateway.admin("/admin/v1/reload", { method: "POST" })).status).toBe(200)
+  gateway.writeConfig({ ...config, color: "red" })
+  await until(() => gateway.log.some((line) => line.event === "config.rejected"), "the rejection")
+
+  const pool = (page: Map<string, Family>, state: string) =>
+    sampleValue(page, "gatehouse_pool_connections", { service: "good", instance: good, state })
+  let page = await scrape(gateway)
+  // Workers tell the state of their pools once a second.
+  for (const deadline = Date.now() + 5000; pool(page, "busy") !== 2 && Date.now() < deadline; ) {
+    await Bun.sleep(50)
+    page = await scrape(gateway)
+  }
+  expect(pool(page, "busy")).toBe(2)
+  expect(pool(page, "idle")).toBeGreaterThanOrEqual(0)
+  expect(pool(page, "waiting")).toBe(0)
+
+  const GOOD = { route: "/good/*" }
+  const FAILING = { service: "failing" }
+  const DEAD = { service: "halfdead", instance: dead }
+  const GOOD_INSTANCE = { service: "good", instance: good }
+  const wanted: readonly (readonly [name: string, labels: Record<string, string>, value: number])[] = [
+    ["gatehouse_requests_total", { ...GOOD, method: "GET", status: "200" }, 3],
+    ["gatehouse_requests_total", { ...GOOD, method: "POST", status: "200" }, 2],
+    ["gatehouse_requests_total", { route: "unmatched", method: "GET", status: "404" }, 2],
+    ["gatehouse_requests_total", { route: "/failing", method: "GET", status: "500" }, 3],
+    ["gatehouse_requests_total", { route: "/failing", method: "GET", status: "503" }, 1],
+    ["gatehouse_request_duration_seconds_count", GOOD, 5],
+    ["gatehouse_upstream_duration_seconds_count", GOOD, 5],
+    ["gatehouse_gateway_duration_seconds_count", GOOD, 5],
+    ["gatehouse_request_bytes_total", GOOD, 100],
+    ["gatehouse_response_bytes_total", GOOD, 500],
+    ["gatehouse_requests_in_flight", {}, 2],
+    ["gatehouse_errors_total", { code: "NOT_FOUND" }, 2],
+    ["gatehouse_errors_total", { code: "CIRCUIT_OPEN" }, 1],
+    ["gatehouse_retries_total", { service: "halfdead" }, 1],
+    ["gatehouse_upstream_attempts_total", { service: "good", outcome: "answered" }, 5],
+    ["gatehouse_upstream_attempts_total", { service: "halfdead", outcome: "connect" }, 1],
+    ["gatehouse_upstream_attempts_total", { service: "failing", outcome: "server_error" }, 3],
+    ["gatehouse_access_log_dropped_total", {}, 0],
+    ["gatehouse_websockets_open", {}, 1],
+    ["gatehouse_faults_total", {}, 0],
+    ["gatehouse_metrics_dropped_total", {}, 0],
+    ["gatehouse_breaker_state", FAILING, 2],
+    ["gatehouse_breaker_transitions_total", { ...FAILING, to: "open" }, 1],
+    ["gatehouse_instance_healthy", GOOD_INSTANCE, 1],
+    ["gatehouse_instance_in_flight", GOOD_INSTANCE, 2],
+    ["gatehouse_instance.ejected", DEAD, 1],
+    ["gatehouse_instance.ejected", GOOD_INSTANCE, 0],
+    ["gatehouse_config_reloads_total", { result: "ok" }, 1],
+    ["gatehouse_config_reloads_total", { result: "rejected" }, 1],
+    ["gatehouse_config_generation", {}, 2],
+    ["gatehouse_worker_restarts_total", {}, 0],
+    ["gatehouse_workers", {}, 2],
+    ["gatehouse_build_info", { version: VERSION }, 1],
+  ]
+  const found = wanted.map(([name, labels]) => [name, labels, sampleValue(page, name, labels)])
+  expect(found).toEqual(wanted.map((row) => [...row]))
+  const checked = new Set(wanted.map(([name]) => name.replace(/_count$/, "")))
+  expect(METRICS.map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([
+    "gatehouse_pool_connections",
+  ])
+
+  socket.socket.close()
+  hold.resolve()
+  for (const each of slow) await (await each).text()
+  await until(() => socket.closed !== undefined, "the close")
+  page = await scrape(gateway)
+  for (const deadline = Date.now() + 5000; Date.now() < deadline; page = await scrape(gateway)) {
+    if (sampleValue(page, "gatehouse_websockets_open") === 0 && pool(page, "busy") === 0) break
+    await Bun.sleep(50)
+  }
+  expect(sampleValue(page, "gatehouse_websockets_open")).toBe(0)
+  expect(sampleValue(page, "gatehouse_requests_in_flight")).toBe(0)
+  expect(pool(page, "busy")).toBe(0)
+  expect(pool(page, "idle")).toBeGreaterThan(0)
+})
