@@ -7,6 +7,7 @@ import type { Log } from "../observe/log.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
 import type { AcceptedSocket, Exchange } from "../upstream/exchange.ts"
+import { InFlight } from "./in_flight.ts"
 import { type Departures, toResponse } from "./respond.ts"
 import { ServeArrival } from "./serve_arrival.ts"
 import type { Upload, UploadLimits } from "./upload.ts"
@@ -79,15 +80,24 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   }, SWEEP_MS)
   sweep.unref()
 
-  const finish = (exchange: Exchange): void => gateway.finish(exchange)
+  const inFlight = new InFlight(clock)
+
+  const finish = (exchange: Exchange): void => {
+    inFlight.delete(exchange.arrival as ServeArrival)
+    gateway.finish(exchange)
+  }
 
   async function answer(request: Request, server: Server<SocketHandler>): Promise<Response | undefined> {
     const arrival = new ServeArrival(request, server, secure, config.http2, clock)
     const exchange = gateway.begin(arrival)
     arrival.exchange = exchange
-    request.signal.addEventListener("abort", arrival)
     const { upload } = arrival
-    if (upload !== undefined) uploads.set(upload, exchange)
+    if (upload === undefined) inFlight.add(arrival)
+    else {
+      // Who sends a body takes part for longer: its leaving breaks the body off and must be told apart from that.
+      arrival.watch()
+      uploads.set(upload, exchange)
+    }
     const handled = gateway.handle(exchange)
     // The runtime would cut an honest slow upload (the sweep bounds it instead) and a service that thinks for long.
     const patient = upload !== undefined || mayOutlast(exchange.route as Route | undefined)
@@ -97,7 +107,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const { socket } = exchange
     if (socket !== undefined) {
       if (upgrade(exchange, socket, request, server)) {
-        gateway.finish(exchange)
+        finish(exchange)
         return undefined
       }
       socket.refused()
@@ -134,27 +144,38 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const streams = body !== undefined && !(body instanceof Uint8Array)
     // A stream may be silent for long (server-sent events); the upstream's own idle timeout bounds it.
     if (streams) server.timeout(request, 0)
-    const ended = (done: Exchange): void => {
-      if (streams) server.timeout(request, idleTimeout)
-      if (upload !== undefined) {
-        uploads.delete(upload)
-        upload.cancel()
-      }
-      finish(done)
-    }
+    const ended = streams || upload !== undefined ? endOf(request, server, streams, upload) : finish
     const closing =
       gateway.draining ||
       // After a malformed request nobody knows where the next one starts.
       exchange.arrival.fault !== "" ||
+      exchange.uploadFault !== "" ||
       (upload !== undefined && upload.left > UNREAD_BYTES)
     try {
-      return toResponse(exchange, closing, departures, streams || upload !== undefined ? ended : finish)
+      return toResponse(exchange, closing, departures, ended)
     } catch (error) {
       // A header the runtime refuses, e.g. one with a line break: nothing of it goes out.
       options.log.error("response.fault", { request_id: exchange.id, error })
       if (streams) body.cancel()
       gateway.fail(exchange)
       return toResponse(exchange, closing, departures, ended)
+    }
+  }
+
+  /** What is to be done at the end of an exchange whose body streams, either way. */
+  function endOf(
+    request: Request,
+    server: Server<SocketHandler>,
+    streams: boolean,
+    upload: Upload | undefined,
+  ): (done: Exchange) => void {
+    return (done) => {
+      if (streams) server.timeout(request, idleTimeout)
+      if (upload !== undefined) {
+        uploads.delete(upload)
+        upload.cancel()
+      }
+      finish(done)
     }
   }
 
@@ -218,9 +239,11 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       void redirect?.stop()
       await Promise.all([current, ...retired].map((each) => each.stop()))
       clearInterval(sweep)
+      inFlight.close()
     },
     terminate() {
       clearInterval(sweep)
+      inFlight.close()
       void redirect?.stop(true)
       for (const each of [current, ...retired]) void each.stop(true)
     },

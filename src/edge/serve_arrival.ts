@@ -2,6 +2,7 @@ import type { Body } from "../http1/body.ts"
 import type { Clock } from "../lib/clock.ts"
 import { canonicalHost, canonicalPath } from "../lib/target.ts"
 import type { Arrival, Exchange, FailureCodeOfDoor } from "../upstream/exchange.ts"
+import type { Watched } from "./in_flight.ts"
 import { ServeFields } from "./serve_fields.ts"
 import { Upload } from "./upload.ts"
 
@@ -22,7 +23,7 @@ const TWO_TYPES = /^(?:[^",]|"(?:[^"\\]|\\.)*")*,/
  * A request as the Serve door sees it. What the runtime lets through although it must not pass (malformed
  * or several Hosts, a path without authority, a GET with a body, several lengths) is named in `fault`.
  */
-export class ServeArrival implements Arrival {
+export class ServeArrival implements Arrival, Watched {
   readonly method: string
   readonly path: string = "/"
   readonly ambiguousPath: boolean = false
@@ -38,8 +39,10 @@ export class ServeArrival implements Arrival {
   /** The body while it is read from the socket. */
   readonly upload: Upload | undefined = undefined
   exchange: Exchange | undefined = undefined
+  readonly #request: Request
 
   constructor(request: Request, server: PeerLookup, secure: boolean, http2: boolean, clock: Clock) {
+    this.#request = request
     this.startedAt = clock()
     this.method = request.method
     this.scheme = secure ? "https" : "http"
@@ -92,6 +95,12 @@ export class ServeArrival implements Arrival {
     }
     this.upload = new Upload(request, length === null ? undefined : Number(length), clock, received)
     this.body = this.upload
+  }
+
+  watch(): void {
+    const { signal } = this.#request
+    if (signal.aborted) this.handleEvent()
+    else signal.addEventListener("abort", this)
   }
 
   /** Called by the request's abort signal: the client has left. */

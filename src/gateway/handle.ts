@@ -1,6 +1,5 @@
 import { type BodySource, bodyLength } from "../http1/body.ts"
 import { FieldList } from "../http1/field_list.ts"
-import { newRequestId } from "../lib/request_id.ts"
 import type { Log } from "../observe/log.ts"
 import { limitBody } from "../policies/body_limit.ts"
 import { type Failure, fail } from "../policies/failure.ts"
@@ -9,7 +8,6 @@ import type { Answer, Exchange } from "../upstream/exchange.ts"
 import { forward } from "../upstream/forward.ts"
 import { toFailure } from "./blame.ts"
 import { dropNominated } from "./dropped.ts"
-import { parameters } from "./match.ts"
 import { settleClient } from "./proxies.ts"
 import { renderFailure } from "./render.ts"
 import type { Fallback, Route, Target } from "./route.ts"
@@ -30,8 +28,7 @@ const SMALL_BODY_BYTES = 65_536
  * sends it and then calls `account`.
  */
 export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Runtime): Promise<void> {
-  // 1. Who asks: an id, and the client behind trusted proxies.
-  exchange.id = newRequestId()
+  // 1. Who asks: the client behind trusted proxies.
   dropNominated(exchange)
   settleClient(exchange, snapshot.proxies)
 
@@ -65,8 +62,8 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
 
     // 4. The target answers.
     if (verdict === undefined) {
-      const result = await askTarget(exchange, found.target, route.timeoutMs, runtime)
-      if (result?.kind === "failure") refusal = result
+      const asked = askTarget(exchange, found.target, route.timeoutMs, runtime)
+      refusal = asked instanceof Promise ? await asked : asked
     } else if (verdict.kind === "answer") {
       exchange.answer = verdict.answer
     } else {
@@ -143,9 +140,8 @@ function findRoute(snapshot: Snapshot, exchange: Exchange): FoundRoute {
   const found = table.find(exchange.method, host, exchange.path, fields)
   if (found.kind === "route") {
     const { route, captures } = found
-    if (route.pattern.parameters.length > 0 || route.pattern.wildcard) {
-      exchange.params = parameters(route.pattern, captures)
-    }
+    exchange.captures = captures
+    exchange.captureNames = route.pattern.parameters
     if (route.upstreamPath !== undefined) exchange.upstreamPath = route.upstreamPath(exchange.path, captures)
     return { route, target: route.target, refusal: undefined }
   }
@@ -189,34 +185,52 @@ function checkProtocol(exchange: Exchange, route: Route): Verdict {
 
 const tooLarge = (limit: number): Failure => fail("PAYLOAD_TOO_LARGE", { details: { limit } })
 
-/** Sets `exchange.answer`, or returns why there is none. */
-async function askTarget(
+/** Sets `exchange.answer`, or returns why there is none; a promise only where something is waited for. */
+function askTarget(
   exchange: Exchange,
   target: Target,
   timeoutMs: number,
   runtime: Runtime,
-): Promise<Failure | undefined> {
+): Failure | undefined | Promise<Failure | undefined> {
   switch (target.kind) {
     case "respond":
       exchange.answer = target.answer
       return undefined
     case "builtin":
-      exchange.answer = await target.answer(exchange)
-      return undefined
+      return askBuiltin(exchange, target)
     case "none":
       return fail("NOT_FOUND")
     case "service":
       if ((exchange.route as Route).websocket && exchange.header("upgrade") !== undefined) {
-        const opened = await openSocket(exchange, target.service, timeoutMs, runtime)
-        if (opened !== "http") return opened
+        return askSocket(exchange, target, timeoutMs, runtime)
       }
       return askService(exchange, target.service, target.fallback, timeoutMs)
   }
 }
 
+async function askBuiltin(
+  exchange: Exchange,
+  target: Extract<Target, { kind: "builtin" }>,
+): Promise<undefined> {
+  exchange.answer = await target.answer(exchange)
+}
+
+type ServiceTarget = Extract<Target, { kind: "service" }>
+
+/** A route with `websocket: relay` answers ordinary requests too. */
+async function askSocket(
+  exchange: Exchange,
+  { service, fallback }: ServiceTarget,
+  timeoutMs: number,
+  runtime: Runtime,
+): Promise<Failure | undefined> {
+  const opened = await openSocket(exchange, service, timeoutMs, runtime)
+  return opened === "http" ? askService(exchange, service, fallback, timeoutMs) : opened
+}
+
 async function askService(
   exchange: Exchange,
-  service: Extract<Target, { kind: "service" }>["service"],
+  service: ServiceTarget["service"],
   fallback: Fallback | undefined,
   timeoutMs: number,
 ): Promise<Failure | undefined> {

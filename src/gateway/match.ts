@@ -24,15 +24,6 @@ export function matchPattern(pattern: Pattern, path: string): string[] | undefin
   return at > path.length ? captures : undefined
 }
 
-/** Captures by name, percent-decoded; the wildcard's is `*`. */
-export function parameters(pattern: Pattern, captures: readonly string[]): Readonly<Record<string, string>> {
-  const values: Record<string, string> = Object.create(null)
-  for (let i = 0; i < captures.length; i++) {
-    values[pattern.parameters[i] ?? "*"] = decodeURIComponent(captures[i]!)
-  }
-  return values
-}
-
 const RANK = { literal: 0, parameter: 1, wildcard: 2 } as const
 
 /**

@@ -80,10 +80,16 @@ export class Section implements Fields {
 
   flat(): readonly string[] {
     if (this.#flat === undefined) {
-      this.#flat = []
-      for (let line = 0; line < this.#names.length; line++) {
-        this.#flat.push(this.#names[line]!, this.#value(line))
+      // One decoding and slices of it: a decoding for each value costs several times as much.
+      const names = this.#names
+      const marks = this.#marks
+      const flat: string[] = []
+      const start = marks[0] ?? 0
+      const text = this.#bytes.latin1Slice(start, this.end)
+      for (let line = 0; line < names.length; line++) {
+        flat.push(names[line]!, text.slice(marks[line * 3 + 1]! - start, marks[line * 3 + 2]! - start))
       }
+      this.#flat = flat
     }
     return this.#flat
   }

@@ -1,5 +1,6 @@
 import type { Body } from "../http1/body.ts"
 import { Edits, type Fields, type NameSet } from "../http1/fields.ts"
+import { newRequestId } from "../lib/request_id.ts"
 
 /** What a door knows of a request before a route is found. */
 export interface Arrival {
@@ -57,7 +58,7 @@ export interface Answer {
   readonly body: Body
 }
 
-const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
+const NONE: readonly string[] = Object.freeze([])
 
 /**
  * One request and its answer. Policies, targets and balancers see nothing else: no `Request`, `Response`
@@ -71,15 +72,14 @@ export class Exchange {
   readonly host: string
   readonly startedAt: number
 
-  /** Request id: accepted from the client or made here; set by step 1 of gateway/handle.ts. */
-  id = ""
   /** Address of the client after trusted proxies; equals `arrival.peer` when none is trusted. */
   client: string
   /** "http" or "https" as the client used it, after trusted proxies. */
   scheme: "http" | "https"
   route: RouteInfo | undefined = undefined
-  /** Path parameters, percent-decoded; `*` is what a wildcard matched. */
-  params: Readonly<Record<string, string>> = NO_PARAMS
+  /** Raw values of the route's parameters and wildcard, in order, and the parameters' names. */
+  captures: readonly string[] = NONE
+  captureNames: readonly string[] = NONE
   /** Path sent upstream (after strip_prefix or rewrite), still canonical. */
   upstreamPath: string
   /** Request body; a policy that read or changed it puts the new one here. */
@@ -113,6 +113,9 @@ export class Exchange {
   /** True once the client has left. */
   gone = false
 
+  #id = ""
+  #params: Readonly<Record<string, string>> | undefined
+
   constructor(arrival: Arrival, droppedFromRequest: NameSet, droppedFromResponse: NameSet) {
     this.arrival = arrival
     this.method = arrival.method
@@ -126,6 +129,26 @@ export class Exchange {
     this.body = arrival.body
     this.requestEdits = new Edits(droppedFromRequest)
     this.responseEdits = new Edits(droppedFromResponse)
+  }
+
+  /** Request id: accepted from the client, else made when first asked for. */
+  get id(): string {
+    if (this.#id === "") this.#id = newRequestId()
+    return this.#id
+  }
+  set id(id: string) {
+    this.#id = id
+  }
+
+  /** Path parameters by name, percent-decoded; `*` is what a wildcard matched. */
+  get params(): Readonly<Record<string, string>> {
+    if (this.#params === undefined) {
+      const params: Record<string, string> = Object.create(null)
+      for (let i = 0; i < this.captures.length; i++)
+        params[this.captureNames[i] ?? "*"] = decodeURIComponent(this.captures[i]!)
+      this.#params = params
+    }
+    return this.#params
   }
 
   /** Request header as it came from the client; name in lower case. */

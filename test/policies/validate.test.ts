@@ -72,7 +72,8 @@ test("[C-1.3] params, query, headers and body are checked together", async () =>
     body: USER,
   }
   const exchange = post(bytes({ name: "", age: 1 }))
-  exchange.params = { id: "seven" }
+  exchange.captures = ["seven"]
+  exchange.captureNames = ["id"]
   const verdict = await run(options, exchange)
   expect(verdict!.details.errors.map((error) => `${error.in} ${error.pointer}`)).toEqual([
     "params /id",
