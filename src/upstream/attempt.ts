@@ -131,7 +131,7 @@ export class Attempt implements UpstreamRequest {
     const { name, breaker, deps } = this.#service
     const state = breaker!.record(this.#permit, outcome, at)
     if (state === undefined) return
-    deps.log.warn(state === "open" ? "circuit_opened" : "circuit_closed", { service: name })
+    deps.log.warn(state === "open" ? "circuit.opened" : "circuit.closed", { service: name })
     deps.onChange?.({ kind: "circuit", service: name, state })
   }
 
@@ -140,7 +140,7 @@ export class Attempt implements UpstreamRequest {
     if (!ejection.failed(this.#member, this.#generation, at)) return
     const { url, state } = this.#member
     const forMs = Math.round(state.ejectedUntil - at)
-    deps.log.warn("instance_ejected", { service: name, instance: url, for_ms: forMs })
+    deps.log.warn("instance.ejected", { service: name, instance: url, for_ms: forMs })
     deps.onChange?.({ kind: "ejected", service: name, instance: url, forMs })
   }
 }
