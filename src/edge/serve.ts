@@ -2,11 +2,12 @@ import type { Server } from "bun"
 import type { ServerConfig } from "../config/schema.ts"
 import type { Gateway } from "../gateway/gateway.ts"
 import type { Route } from "../gateway/route.ts"
+import { NO_FIELDS } from "../http1/field_list.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
-import type { AcceptedSocket, Exchange } from "../upstream/exchange.ts"
+import type { AcceptedSocket, Answer, Exchange } from "../upstream/exchange.ts"
 import { InFlight } from "./in_flight.ts"
 import { type Departures, toResponse } from "./respond.ts"
 import { ServeArrival } from "./serve_arrival.ts"
@@ -42,6 +43,8 @@ export interface Door {
 
 /** OpenSSL's SSL_OP_NO_TLSv1_2; 1.0 and 1.1 are off in the runtime. */
 const NO_TLS_1_2 = 0x08000000
+
+const SWITCHED: Answer = Object.freeze({ status: 101, fields: NO_FIELDS, body: undefined })
 
 /** Clients that send or read too slowly are looked for this often. */
 const SWEEP_MS = 1000
@@ -107,6 +110,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const { socket } = exchange
     if (socket !== undefined) {
       if (upgrade(exchange, socket, request, server)) {
+        exchange.answer = SWITCHED
         finish(exchange)
         return undefined
       }

@@ -1,26 +1,11 @@
 import { HOP_BY_HOP, type NameSet } from "../http1/fields.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
-/** Who the client is, in the gateway's own words: never taken from the client. */
-const IDENTITY = [
-  "x-user-id",
-  "x-user-email",
-  "x-user-roles",
-  "x-user-scopes",
-  "x-user-tier",
-  "x-client-id",
-  "x-api-key-id",
-]
+/** Who the client is, in the gateway's own words: never taken from the client. Also all of `x-user-*`. */
+const IDENTITY = ["x-client-id", "x-api-key-id"]
 
-/** Rewritten by the gateway (see gateway/proxies.ts). */
-const FORWARDED = [
-  "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-proto",
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "x-real-ip",
-]
+/** Where the request comes from, in the gateway's own words (gateway/proxies.ts). Also all of `x-forwarded-*`. */
+const FORWARDED = ["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"]
 
 /** Make some services take the request for another one than the gateway decided on. */
 const OVERRIDES = [
@@ -46,7 +31,13 @@ const names: ReadonlySet<string> = new Set([
  * Client fields no service ever sees. A name with an underscore is dropped too: CGI-like servers read
  * `X_User_Id` as `X-User-Id`.
  */
-export const DROPPED_FROM_REQUEST: NameSet = { has: (name) => names.has(name) || name.includes("_") }
+export const DROPPED_FROM_REQUEST: NameSet = { has: isDropped }
+
+function isDropped(name: string): boolean {
+  return (
+    names.has(name) || name.includes("_") || name.startsWith("x-user-") || name.startsWith("x-forwarded-")
+  )
+}
 
 /** Service fields no client sees: hop-by-hop; the door writes the framing anew. */
 export const DROPPED_FROM_RESPONSE: NameSet = new Set([...HOP_BY_HOP, "content-length"])
@@ -76,7 +67,7 @@ export function dropNominated(exchange: Exchange): void {
   if (connection === undefined || connection === "keep-alive" || connection === "close") return
   for (const option of connection.toLowerCase().split(",")) {
     const name = option.trim()
-    if (!TOKEN.test(name) || PROTECTED.has(name) || names.has(name)) continue
+    if (!TOKEN.test(name) || PROTECTED.has(name) || isDropped(name)) continue
     if (exchange.header(name) !== undefined) exchange.requestEdits.drop(name)
   }
 }

@@ -47,17 +47,21 @@ export async function openSocket(
   const instance = service.instances[member.index]!
   exchange.instance = instance.url
 
+  const leaving = new AbortController()
+  exchange.pending = { cancel: () => leaving.abort() }
   const limits = { ...DEFAULT_RELAY_LIMITS, connectTimeoutMs: timeoutMs }
   const target = {
     url: relayUrl(instance, exchange),
     headers: relayHeaders(exchange, service),
     protocols: handshake.protocols,
     tls: instance.pool.tls,
+    signal: leaving.signal,
   }
   const counters = relayCounters(instance, runtime)
   const opened = await openRelay(target, limits, { relays: runtime.relays, counters, now: deps.now })
   exchange.upstreamMs = deps.now() - startedAt
-  if (permit !== undefined) breaker!.record(permit, breakerOutcome(opened), deps.now())
+  if (permit !== undefined)
+    breaker!.record(permit, exchange.gone ? "cancelled" : breakerOutcome(opened), deps.now())
   if (opened.kind === "refused") return refusal(opened)
 
   const { relay } = opened

@@ -17,6 +17,8 @@ export interface RelayTarget {
   readonly protocols: readonly string[]
   /** For `wss:`; `undefined`: the system's authorities and the URL's host name. */
   readonly tls: TLSOptions | undefined
+  /** Aborted when the client has left: the handshake is given up. Without effect once it is complete. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -74,6 +76,7 @@ export async function connectUpstream<T>(
   // A service may choose none of the offered subprotocols (RFC 6455 section 4.2.2), but the runtime's client
   // fails then. Offering none leads to the same connection; whether to accept it is the client's decision.
   const leftMs = timeoutMs - (performance.now() - startedAt)
+  if (target.signal?.aborted) return first
   return leftMs > 0 ? attempt(target, headers, [], leftMs, adopt) : timedOut(timeoutMs)
 }
 
@@ -92,8 +95,13 @@ function attempt<T>(
   return new Promise((resolve) => {
     const socket = create(target, headers, protocols)
     if (typeof socket === "string") return resolve(refused("invalid", 502, socket))
-    const giveUp = (outcome: RelayRefused) => {
+    const { signal } = target
+    const settled = () => {
       clearTimeout(timer)
+      signal?.removeEventListener("abort", abandon)
+    }
+    const giveUp = (outcome: RelayRefused) => {
+      settled()
       socket.onopen = socket.onclose = null
       resolve(outcome)
     }
@@ -101,10 +109,15 @@ function attempt<T>(
       giveUp(timedOut(timeoutMs))
       socket.terminate()
     }, timeoutMs)
+    const abandon = () => {
+      giveUp(refused("unreachable", 502, "the client left during the handshake"))
+      socket.terminate()
+    }
+    signal?.addEventListener("abort", abandon)
     socket.onerror = (event) => giveUp(toRefusal(event.message, (event.error as { code?: string })?.code))
     socket.onclose = () => giveUp(refused("unreachable", 502, "connection closed during the handshake"))
     socket.onopen = () => {
-      clearTimeout(timer)
+      settled()
       socket.onopen = socket.onclose = socket.onerror = null
       resolve(adopt(socket))
     }

@@ -35,7 +35,7 @@ describe("who the client is", () => {
   const clientOf = (edge: Edge) => edge.served.access.at(-1)!.client
 
   const SPOOFED =
-    "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n" +
+    "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-User: root\r\n" +
     "X-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"
 
   test("[F-57] what a peer that is not trusted says of earlier hops is replaced", async () => {
@@ -43,7 +43,7 @@ describe("who the client is", () => {
     expect(request.header("x-forwarded-for")).toBe("127.0.0.1")
     expect(request.header("x-forwarded-proto")).toBe("http")
     expect(request.header("x-forwarded-host")).toBe("a.example")
-    for (const name of ["forwarded", "x-real-ip", "x-forwarded-port"])
+    for (const name of ["forwarded", "x-real-ip", "x-forwarded-port", "x-forwarded-user"])
       expect(request.header(name)).toBeUndefined()
     expect(clientOf(plain)).toBe("127.0.0.1")
   })
@@ -51,6 +51,7 @@ describe("who the client is", () => {
   test("[F-57] identity headers of the client never reach the service, however they are spelled", async () => {
     const names = [
       "X-User-Id",
+      "X-User-Anything",
       "x-user-roles",
       "X-USER-SCOPES",
       "X-User-Email",

@@ -82,8 +82,8 @@ describe("too slow", () => {
       const client = await openClient(edge.port)
       const response = await client.send(head(fields) + part).response()
       expect([response.status, code(response.body)]).toEqual([408, "REQUEST_TIMEOUT"])
+      await client.ended()
       await idle(edge)
-      client.reset()
     })
   }
 
@@ -230,7 +230,7 @@ test("an upload waits for a slow service: memory stays bounded", async () => {
   )
   upstream.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
   expect((await client.response()).status).toBe(200)
-  expect(peak - before).toBeLessThan(150 * MB)
+  expect(peak - before).toBeLessThan(200 * MB)
   client.reset()
 })
 
