@@ -115,7 +115,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
         return undefined
       }
       socket.refused()
-      gateway.fail(exchange)
+      if (!exchange.gone) gateway.fail(exchange)
     }
     return respond(exchange, request, server, upload)
   }
@@ -125,6 +125,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     return route !== undefined && route.timeoutMs * 2 + IDLE_STEP_MS > idleTimeout * 1000
   }
 
+  /** False when the runtime does not take it: the client has left, or a header cannot be written. */
   function upgrade(
     exchange: Exchange,
     socket: AcceptedSocket,
@@ -134,7 +135,12 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const headers: [string, string][] = [["sec-websocket-protocol", socket.protocol]]
     const { added } = exchange.responseEdits
     for (let i = 0; i < added.length; i += 2) headers.push([added[i]!, added[i + 1]!])
-    return server.upgrade(request, { data: socket.handler as SocketHandler, headers })
+    try {
+      return server.upgrade(request, { data: socket.handler as SocketHandler, headers })
+    } catch (error) {
+      options.log.error("upgrade.fault", { request_id: exchange.id, error })
+      return false
+    }
   }
 
   function respond(
