@@ -1,7 +1,9 @@
 /** `./build.sh bench [scenario…]`: runs the named scenarios, or all. Exit code 1 when one misses its target. */
+import { failover } from "./failover.ts"
 import { plain } from "./plain.ts"
+import { reloads } from "./reloads.ts"
 
-const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = { plain }
+const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = { plain, failover, reloads }
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter((name) => SCENARIOS[name] === undefined)

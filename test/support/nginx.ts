@@ -12,6 +12,8 @@ export interface Nginx {
   kill(): Promise<void>
   /** Starts it again on the same port. */
   start(): Promise<void>
+  /** Requests it has answered since its start. */
+  answered(): Promise<number>
 }
 
 const started: { kill(): Promise<void>; directory: string }[] = []
@@ -24,7 +26,8 @@ export async function endNginx(): Promise<void> {
   }
 }
 
-export async function startNginx(name: string): Promise<Nginx> {
+/** `under`: a command and its options it is run by, e.g. `["taskset", "-c", "1"]`. */
+export async function startNginx(name: string, under: readonly string[] = []): Promise<Nginx> {
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-nginx-"))
   const port = freePort()
   const file = join(directory, "nginx.conf")
@@ -36,7 +39,8 @@ events { worker_connections 4096; }
 http { access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
   client_body_temp_path ${directory}; proxy_temp_path ${directory}; fastcgi_temp_path ${directory};
   uwsgi_temp_path ${directory}; scgi_temp_path ${directory};
-  server { listen 127.0.0.1:${port} backlog=4096; location / { default_type text/plain; return 200 '${name}'; } } }`,
+  server { listen 127.0.0.1:${port} backlog=4096; location / { default_type text/plain; return 200 '${name}'; }
+    location = /stub_status { stub_status; } } }`,
   )
   let child: Bun.Subprocess | undefined
   const kill = async (): Promise<void> => {
@@ -44,7 +48,7 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
     await child?.exited
   }
   const start = async (): Promise<void> => {
-    const now = Bun.spawn([PROGRAM, "-c", file], { stdout: "ignore", stderr: "pipe" })
+    const now = Bun.spawn([...under, PROGRAM, "-c", file], { stdout: "ignore", stderr: "pipe" })
     child = now
     const deadline = Date.now() + 10_000
     while (!(await listens(port))) {
@@ -55,7 +59,12 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
   }
   started.push({ kill, directory })
   await start()
-  return { port, url: `http://127.0.0.1:${port}`, kill, start }
+  const url = `http://127.0.0.1:${port}`
+  const answered = async (): Promise<number> => {
+    const status = await (await fetch(`${url}/stub_status`)).text()
+    return Number(/^ (?:\d+ ){2}(\d+)/m.exec(status)![1])
+  }
+  return { port, url, kill, start, answered }
 }
 
 async function listens(port: number): Promise<boolean> {
