@@ -6,7 +6,8 @@ import { createHealth } from "../../src/admin/health.ts"
 import { openApiText } from "../../src/admin/openapi.ts"
 import { check } from "../../src/cli/check.ts"
 import { loadConfig, parseConfig } from "../../src/config/load.ts"
-import { readExample } from "../support/example.ts"
+import { readExample, runExample } from "../support/example.ts"
+import { serveGateway } from "../support/gateway.ts"
 
 const directory = join(import.meta.dir, "../../examples")
 const configs = readdirSync(directory).filter((name) => name.endsWith(".yaml"))
@@ -111,4 +112,48 @@ test("deploy/gatehouse.service gives the gateway time to drain", () => {
   const { drain_delay, shutdown_timeout } = loaded.config.server
   const seconds = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])
   expect(seconds * 1000).toBeGreaterThan(drain_delay + shutdown_timeout)
+})
+
+test("gatehouse.yaml brings clients to both copies of its service", async () => {
+  const example = runExample("gatehouse.yaml")
+  try {
+    const instances = new Set<string | undefined>()
+    for (let i = 0; i < 50; i++) {
+      const { arrived } = await example.call("GET", "/api/v1/hello/world")
+      expect(arrived?.path).toBe("/api/v1/hello/world")
+      instances.add(arrived?.instance)
+    }
+    expect([...instances].sort()).toEqual(["HELLO_1", "HELLO_2"])
+  } finally {
+    example.close()
+  }
+})
+
+describe("deploy/Dockerfile", () => {
+  const check: string[] = JSON.parse(/^\s+CMD (\[.*\])$/m.exec(readExample("deploy/Dockerfile"))![1]!)
+
+  async function run(port: number): Promise<number> {
+    const command = check.map((word) => word.replace("/8080", `/${port}`))
+    return Bun.spawn(command, { stdout: "ignore", stderr: "ignore" }).exited
+  }
+
+  for (const [says, status, healthy] of [
+    ["passes a gateway that answers", 200, true],
+    ["fails one that answers with an error", 503, false],
+  ] as const) {
+    test(`its health check ${says}`, async () => {
+      const gateway = serveGateway({ routes: [{ path: "/health/live", respond: { status } }] })
+      try {
+        expect((await run(gateway.port)) === 0).toBe(healthy)
+      } finally {
+        gateway.close()
+      }
+    })
+  }
+
+  test("its health check fails where nobody listens", async () => {
+    const gateway = serveGateway({ routes: [] })
+    gateway.close()
+    expect(await run(gateway.port)).not.toBe(0)
+  })
 })
