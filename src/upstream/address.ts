@@ -1,9 +1,20 @@
+/** Finds the addresses of a host name. */
+export interface NameResolver {
+  /** Addresses to try in this order: at once when some are known. Throws or rejects when there are none to be used. */
+  addresses(): readonly string[] | Promise<readonly string[]>
+  /** A connection to this address was begun; until it `answered` the others come first. */
+  tried(address: string): void
+  answered(address: string): void
+}
+
 /** Where an instance listens. */
 export interface Address {
   /** Canonical text: equal addresses have equal texts. */
   readonly text: string
   /** What `Bun.connect` is told. */
   readonly target: { readonly hostname: string; readonly port: number } | { readonly unix: string }
+  /** For a host name: what is connected to in its place; `undefined`: `target` as it is. */
+  readonly resolver?: NameResolver
   readonly tls: boolean
   /** Value for a Host header: host with its port when that is not the scheme's own; "localhost" for a Unix socket. */
   readonly authority: string

@@ -1,5 +1,5 @@
 import type { Socket, SocketHandler } from "bun"
-import type { Address } from "./address.ts"
+import type { Address, NameResolver } from "./address.ts"
 
 export type UpstreamSocket = Socket<SocketUser>
 
@@ -42,22 +42,48 @@ const UNVERIFIED: SocketHandler<SocketUser> = {
 }
 
 /** Starts to connect. `tls`: `undefined` for plain TCP and Unix sockets. */
-export function dial(address: Address, tls: Bun.TLSOptions | undefined, user: SocketUser): void {
+export function dial({ target, resolver }: Address, tls: Bun.TLSOptions | undefined, user: SocketUser): void {
+  if (resolver === undefined || "unix" in target)
+    connect(target, tls, user).catch((error: unknown) => user.lost(describe(error)))
+  else void dialName(resolver, target.port, tls, user)
+}
+
+/** Tries one address after the other. The time all of it may take is the user's to keep. */
+async function dialName(
+  resolver: NameResolver,
+  port: number,
+  tls: Bun.TLSOptions | undefined,
+  user: SocketUser,
+): Promise<void> {
+  let cause = ""
+  try {
+    for (const hostname of await resolver.addresses()) {
+      resolver.tried(hostname)
+      try {
+        await connect({ hostname, port }, tls, user)
+        resolver.answered(hostname)
+        return
+      } catch (error) {
+        cause = describe(error)
+      }
+    }
+  } catch (error) {
+    cause = (error as Error).message
+  }
+  user.lost(cause)
+}
+
+/** Resolves when connected, with TLS before its handshake. Rejects only before that. */
+async function connect(target: Address["target"], tls: Bun.TLSOptions | undefined, user: SocketUser) {
   // One of TCP or Unix options; their union fits no overload.
   const options = {
-    ...address.target,
+    ...target,
     tls,
     data: user,
     socket: tls?.rejectUnauthorized === false ? UNVERIFIED : HANDLERS,
   }
-  try {
-    Bun.connect(options as Bun.TCPSocketConnectOptions<SocketUser>).catch((error: unknown) =>
-      user.lost(describe(error)),
-    )
-  } catch (error) {
-    // Options that are refused at once, such as a CA that is no PEM. Told later, as every other failure is.
-    queueMicrotask(() => user.lost(describe(error)))
-  }
+  // Also what is refused at once, such as a CA that is no PEM, is a rejection here.
+  await Bun.connect(options as Bun.TCPSocketConnectOptions<SocketUser>)
 }
 
 /** An error of the runtime as one line for the log. */

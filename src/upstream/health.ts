@@ -91,7 +91,12 @@ export class HealthChecker {
     const { now, random, schedule, onChange, lookUp } = this.#deps
     const slot = slots.instances[instanceKey(service, url)]!
     const check = new HealthCheck({
-      address: keepResolved(parseAddress(url), lookUp ?? lookUpName, now),
+      address: keepResolved(parseAddress(url), {
+        lookUp: lookUp ?? lookUpName,
+        now,
+        // The failed checks give the reason.
+        onRefused: () => undefined,
+      }),
       config: config.health!,
       options: toPoolOptions(service, config),
       now,

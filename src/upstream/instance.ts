@@ -1,9 +1,8 @@
-import type { Clock } from "../lib/clock.ts"
 import { parseAddress } from "./address.ts"
 import { InstanceState } from "./instance_state.ts"
 import type { UpstreamMemory } from "./memory.ts"
 import { Pool, type PoolOptions } from "./pool.ts"
-import { keepResolved, type LookUp } from "./resolved_address.ts"
+import { keepResolved, type ResolverDeps } from "./resolved_address.ts"
 
 /** One running copy of a service, as one worker sees it: its connections, and what all threads know of it. */
 export class Instance {
@@ -22,12 +21,12 @@ export class Instance {
     slot: number,
     worker: number,
     options: PoolOptions,
-    deps: { readonly now: Clock; readonly lookUp: LookUp },
+    deps: ResolverDeps,
   ) {
     this.service = service
     this.url = url
     this.state = new InstanceState(memory, slot)
-    this.pool = new Pool(keepResolved(parseAddress(url), deps.lookUp, deps.now), options, deps.now)
+    this.pool = new Pool(keepResolved(parseAddress(url), deps), options, deps.now)
     this.#worker = worker
   }
 

@@ -1,75 +1,115 @@
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
 import type { Clock } from "../lib/clock.ts"
-import type { Address } from "./address.ts"
+import type { Address, NameResolver } from "./address.ts"
+import { isLinkLocal } from "./link_local.ts"
 
 /** How long a name's addresses are taken as they are. */
 export const NAME_TTL_MS = 30_000
+/** Wait between lookups of a name that was not found. */
+const RETRY_MS = 1000
 
-/** Finds the IP addresses of a name; rejects when there are none. */
+/** Finds the IP addresses of a name; rejects when there are none, never throws. */
 export type LookUp = (name: string) => Promise<readonly string[]>
 
 export const lookUpName: LookUp = async (name) =>
   (await lookup(name, { all: true, order: "ipv4first" })).map(({ address }) => address)
 
+export interface ResolverDeps {
+  readonly lookUp: LookUp
+  readonly now: Clock
+  /** A lookup brought addresses that must not be used; told again only when they are others. */
+  readonly onRefused: (addresses: readonly string[]) => void
+}
+
 /**
- * An address whose host name outlives its name server. While the name was found within `NAME_TTL_MS` the
- * runtime resolves it (and tries its addresses side by side). After that the addresses found last are used,
- * in turn, and the name is looked up again beside them. A name that was never found fails to connect.
- * A pool reads the name it verifies certificates against when it is made: then `target` still is the name.
+ * The addresses of a host name. They are used in turn, those that have not answered last; a name is looked up
+ * again after `NAME_TTL_MS`, beside the requests. When its name server fails, the addresses found last stay in
+ * use. What a name server says is not the operator's word: link-local addresses, where clouds keep credentials,
+ * are never used, and nobody but this looks the name up, so no later answer can slip in.
  */
-export class ResolvedAddress implements Address {
-  readonly text: string
-  readonly tls: boolean
-  readonly authority: string
-  readonly #named: Address["target"]
+export class ResolvedName implements NameResolver {
   readonly #name: string
-  readonly #port: number
-  readonly #lookUp: LookUp
-  readonly #now: Clock
-  #addresses: readonly string[] = []
-  #freshUntil = 0
-  #nextTry = 0
+  readonly #deps: ResolverDeps
+  #found: readonly string[] = []
+  #problem = ""
+  #refused = ""
+  #nextLookUp = Number.NEGATIVE_INFINITY
+  #lookingUp: Promise<void> | undefined
+  readonly #unanswered = new Set<string>()
   #turn = 0
 
-  constructor(address: Address, port: number, name: string, lookUp: LookUp, now: Clock) {
-    this.text = address.text
-    this.tls = address.tls
-    this.authority = address.authority
-    this.#named = address.target
+  constructor(name: string, deps: ResolverDeps) {
     this.#name = name
-    this.#port = port
-    this.#lookUp = lookUp
-    this.#now = now
+    this.#deps = deps
   }
 
-  get target(): Address["target"] {
-    const at = this.#now()
-    if (at < this.#freshUntil) return this.#named
-    if (at >= this.#nextTry) void this.#refresh(at)
-    if (this.#addresses.length === 0) return this.#named
-    const hostname = this.#addresses[this.#turn++ % this.#addresses.length]!
-    return { hostname, port: this.#port }
+  addresses(): readonly string[] | Promise<readonly string[]> {
+    if (this.#lookingUp === undefined && this.#deps.now() >= this.#nextLookUp)
+      this.#lookingUp = this.#refresh()
+    if (this.#lookingUp === undefined || this.#found.length > 0) return this.#inTurn()
+    return this.#lookingUp.then(() => this.#inTurn())
   }
 
-  async #refresh(at: number): Promise<void> {
-    // One lookup at a time, and at most one a second while they fail.
-    this.#nextTry = Number.POSITIVE_INFINITY
+  tried(address: string): void {
+    this.#unanswered.add(address)
+  }
+
+  answered(address: string): void {
+    this.#unanswered.delete(address)
+  }
+
+  #inTurn(): readonly string[] {
+    const found = this.#found
+    if (found.length === 0) throw new Error(this.#problem)
+    if (found.length === 1) return found
+    const start = this.#turn++ % found.length
+    const turned = [...found.slice(start), ...found.slice(0, start)]
+    const unanswered = this.#unanswered
+    return [
+      ...turned.filter((each) => !unanswered.has(each)),
+      ...turned.filter((each) => unanswered.has(each)),
+    ]
+  }
+
+  async #refresh(): Promise<void> {
+    const { lookUp, now, onRefused } = this.#deps
+    let waitMs = RETRY_MS
     try {
-      this.#addresses = await this.#lookUp(this.#name)
-      this.#freshUntil = this.#now() + NAME_TTL_MS
-      this.#nextTry = this.#freshUntil
-    } catch {
-      // What was found last stays in use; whoever connects without any learns the reason from the runtime.
-      this.#nextTry = Math.max(at, this.#now()) + 1000
+      const all = await lookUp(this.#name)
+      const refused = all.filter(isLinkLocal)
+      this.#found = all.filter((each) => !isLinkLocal(each))
+      this.#unanswered.clear()
+      if (this.#found.length > 0) waitMs = NAME_TTL_MS
+      else if (refused.length === 0) this.#problem = `${this.#name} has no address`
+      else this.#problem = `${this.#name} is ${refused.join(", ")}, which only the config may ask for`
+      const told = refused.join()
+      if (told !== "" && told !== this.#refused) onRefused(refused)
+      this.#refused = told
+    } catch (error) {
+      // What was found last stays in use.
+      this.#problem = `looking up ${this.#name}: ${error instanceof Error ? error.message : error}`
+    } finally {
+      this.#nextLookUp = now() + waitMs
+      this.#lookingUp = undefined
     }
   }
 }
 
-/** The address as the pool should use it: host names are kept alive, IP addresses and sockets are left alone. */
-export function keepResolved(address: Address, lookUp: LookUp, now: Clock): Address {
+/** The address as a pool should use it: host names get a resolver; IP addresses, sockets and localhost need none. */
+export function keepResolved(address: Address, deps: ResolverDeps): Address {
   if ("unix" in address.target) return address
-  const { hostname, port } = address.target
+  const { hostname } = address.target
   if (hostname === "localhost" || isIP(hostname) !== 0) return address
-  return new ResolvedAddress(address, port, hostname, lookUp, now)
+  return { ...address, resolver: new ResolvedName(hostname, deps) }
+}
+
+/**
+ * Host and port a WebSocket client should connect to: the config's own, or for a name one of its addresses.
+ * Rejects when the name has none that may be used. Not for Unix sockets.
+ */
+export async function connectAuthority(address: Address): Promise<string> {
+  if (address.resolver === undefined || "unix" in address.target) return address.authority
+  const [host] = await address.resolver.addresses()
+  return `${isIP(host!) === 6 ? `[${host}]` : host}:${address.target.port}`
 }

@@ -179,7 +179,8 @@ export const ServiceSchema = object(
     instances: Type.Array(InstanceSchema, {
       minItems: 1,
       maxItems: 1024,
-      description: "Where the service runs.",
+      description:
+        "Where the service runs. A host name is looked up anew every 30s, and never connected to at a link-local address (169.254.0.0/16, fe80::/10) its name server gives; written here as an address it is.",
     }),
     balance: Type.Union(
       [

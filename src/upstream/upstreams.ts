@@ -162,7 +162,10 @@ export class Upstreams {
     const made = JSON.stringify([slot, options])
     let found = kept.get(key) ?? this.#kept.get(key)
     if (found === undefined || found.made !== made) {
-      const deps = { now: this.#deps.now, lookUp: this.#deps.lookUp ?? lookUpName }
+      const { now, log, lookUp = lookUpName } = this.#deps
+      const onRefused = (addresses: readonly string[]): void =>
+        log.error("instance.address_refused", { service, instance: url, addresses })
+      const deps = { now, lookUp, onRefused }
       const instance = new Instance(service, url, this.#memory, slot, this.#worker, options, deps)
       found = { instance, made }
     }
