@@ -203,3 +203,23 @@ test("every example the README links is one that loads", () => {
   expect(linked.length).toBeGreaterThan(3)
   for (const name of linked) expect(`${name} ${loadConfig(join(root, name), {}).ok}`).toBe(`${name} true`)
 })
+
+test("every fault of docs/faults.md names tests that are there and carry its number", () => {
+  const faults = rows(read("docs/faults.md")).filter(([row]) => /^F-\d/.test(row ?? ""))
+  expect(faults.length).toBeGreaterThan(20)
+  const missing = faults.flatMap((cells) => {
+    const files = cells
+      .at(-1)!
+      .split(", ")
+      .map((name) => `test/${name}.test.ts`)
+    const absent = files.filter((file) => !existsSync(join(root, file)))
+    const text = files
+      .filter((file) => !absent.includes(file))
+      .map(read)
+      .join("\n")
+    // In the name of a test, or in a table whose rows become tests.
+    const unproved = cells[0]!.split(", ").filter((id) => !new RegExp(`["[]${id}["\\]]`).test(text))
+    return [...absent, ...unproved.map((id) => `${id} in ${files.join(", ")}`)]
+  })
+  expect(missing).toEqual([])
+})
