@@ -46,6 +46,7 @@ interface Question {
 
 function readQuestion(words: readonly string[], headers: readonly string[]): Question | string {
   const [method = "", target = ""] = words
+  if (!/^[A-Za-z]+$/.test(method)) return `"${method}" is no method; write GET, POST, …`
   const lines: string[] = []
   for (const header of headers) {
     const colon = header.indexOf(":")

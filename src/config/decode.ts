@@ -83,9 +83,15 @@ function badKeys(schema: Schema, value: unknown, path: Path): { path: Path; mess
     const inner = child(schema, key)
     const rules = Object.keys(schema.patternProperties ?? {})
     if (inner) found.push(...badKeys(inner, each, at))
-    else if (rules.length > 0) found.push({ path: at, message: `this name must match ${rules.join(" or ")}` })
+    else if (rules.length > 0) found.push({ path: at, message: badName(rules, key) })
   }
   return found
+}
+
+function badName(rules: readonly string[], name: string): string {
+  const message = "a name is lower-case letters, digits, - and _, at most 63, and starts with a letter"
+  const near = name.toLowerCase().replace(/[^a-z0-9_-]+/g, "-")
+  return rules.some((rule) => new RegExp(rule).test(near)) ? `${message}; ${near} would do` : message
 }
 
 /** Takes out what is broken and decodes the rest. */

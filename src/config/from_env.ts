@@ -15,11 +15,20 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   REDIS_PORT: "Redis is not used",
 }
 
+/** Policies of every route: what anybody expects of a gateway that was told nothing else. */
+const DEFAULTS: Tree = { request_id: {}, access_log: {} }
+
+const NOTHING_SET: Problem = {
+  path: "",
+  message:
+    "no config file and no <NAME>_SERVICE_URL: every request is answered with 404; see `gatehouse help serve`",
+}
+
 /**
  * A config from the environment alone, for a start without a file. Each `<NAME>_SERVICE_URL`, one URL or
  * several with commas, becomes the service `<name>` (lower case, `_` as `-`), routed at
  * `${API_V1_PREFIX:-/api/v1}/<name>/*`; the service gets the path as the client sent it, prefix included.
- * `DEBUG=true` sets log.level to debug. With a file none of these is read, unless the file refers to it.
+ * Every route has the policies `request_id` and `access_log`. `DEBUG=true` sets log.level to debug. With a file none of these is read, unless the file refers to it.
  */
 export function configFromEnv(env: Environment = process.env): Loaded {
   const problems: Problem[] = []
@@ -48,8 +57,10 @@ export function configFromEnv(env: Environment = process.env): Loaded {
   }
   const level = readDebug(env, problems) ? "debug" : "info"
   if (problems.length > 0) return { ok: false, problems, warnings }
-  const loaded = configFromTree({ log: { level }, services, routes }, {}, process.cwd(), new Problems())
-  return { ...loaded, warnings: [...warnings, ...loaded.warnings] }
+  const tree = { log: { level }, defaults: DEFAULTS, services, routes }
+  const loaded = configFromTree(tree, {}, process.cwd(), new Problems())
+  if (routes.length > 0) return { ...loaded, warnings: [...warnings, ...loaded.warnings] }
+  return { ...loaded, warnings: [...warnings, NOTHING_SET] }
 }
 
 function readPrefix(env: Environment, problems: Problem[]): string {

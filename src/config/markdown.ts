@@ -52,7 +52,7 @@ With no \`-c\`, no \`GATEHOUSE_CONFIG\` and no \`gatehouse.yaml\`, \`.yml\`, \`.
 
 | variable | effect |
 |---|---|
-| \`<NAME>_SERVICE_URL\` | Service \`<name>\` in lower case with \`_\` as \`-\`; one URL, or several with commas. It is routed at \`\${API_V1_PREFIX}/<name>/*\`, WebSockets included, and gets the path as the client sent it. |
+| \`<NAME>_SERVICE_URL\` | Service \`<name>\` in lower case with \`_\` as \`-\`; one URL, or several with commas. It is routed at \`\${API_V1_PREFIX}/<name>/*\`, WebSockets included, and gets the path as the client sent it. Every route has the policies \`request_id\` and \`access_log\`. |
 | \`API_V1_PREFIX\` | Where those routes begin; default \`/api/v1\`. |
 | \`DEBUG\` | \`true\`: \`log.level\` is \`debug\`. |
 | \`SECRET_KEY\`, \`ACCESS_TOKEN_EXPIRE_MINUTES\`, \`RATE_LIMIT_PER_SECOND\`, \`REDIS_HOST\`, \`REDIS_PORT\` | None in this version; a warning says so. |

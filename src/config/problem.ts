@@ -49,7 +49,8 @@ const MAX_SHOWN = 80
 /** A value as a message shows it; `undefined` when it is absent, too large to help or a secret. */
 export function shown(path: Path, value: unknown): string | undefined {
   if (value === undefined || (isSecret(path) && typeof value !== "boolean")) return undefined
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "a mapping"
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list"
+  if (typeof value === "object" && value !== null) return "a mapping"
   if (typeof value === "string" && (value.includes("-----BEGIN") || hasCredentials(value))) return undefined
   return typeof value === "string" ? JSON.stringify(shorten(value)) : String(value)
 }

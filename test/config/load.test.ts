@@ -65,7 +65,7 @@ describe("decoding", () => {
     const { server, services } = config(
       yaml(`server: { max_body: 64KB, body_timeout: 250ms }\n${SERVICE}routes: [{ path: /, service: a }]`),
     )
-    expect([server.max_body, server.body_timeout, server.keep_alive_timeout]).toEqual([65_536, 250, 60_000])
+    expect([server.max_body, server.body_timeout, server.keep_alive_timeout]).toEqual([65_536, 250, 75_000])
     expect(services.a).toMatchObject({ timeout: 30_000, retry: { attempts: 2, backoff: 25 } })
   })
 
@@ -176,7 +176,9 @@ routes:
   })
 
   test("a service name that breaks the rule is a problem", () => {
-    expect(problems(yaml("services: { My_Service: { instances: [http://a] } }"))[0]).toContain("must match")
+    expect(problems(yaml("services: { My_Service: { instances: [http://a] } }"))[0]).toContain(
+      "starts with a letter; my_service would do",
+    )
   })
 
   test("a key written twice is a problem at its second place", () => {
