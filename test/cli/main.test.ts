@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { runCommand } from "../../src/cli/command.ts"
 import { VERSION } from "../../src/lib/version.ts"
 
 const root = join(import.meta.dir, "../..")
@@ -18,10 +19,34 @@ interface Result {
   readonly err: string
 }
 
-function gatehouse(args: string[], env: Record<string, string> = {}, cwd = directory): Result {
+/** The command in this process; `env` is all of its environment. */
+async function gatehouse(args: string[], env: Record<string, string> = {}, cwd = directory): Promise<Result> {
+  const before = { env: process.env, cwd: process.cwd() }
+  let out = ""
+  let err = ""
+  process.env = env as NodeJS.ProcessEnv
+  process.chdir(cwd)
+  try {
+    const code = await runCommand(args, {
+      out: (text) => {
+        out += text
+      },
+      err: (text) => {
+        err += text
+      },
+    })
+    return { code, out, err }
+  } finally {
+    process.env = before.env
+    process.chdir(before.cwd)
+  }
+}
+
+/** The same as a process of its own. */
+function spawn(...args: string[]): Result {
   const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, join(root, "src/main.ts"), ...args], {
-    cwd,
-    env: { PATH: process.env.PATH, ...env },
+    cwd: directory,
+    env: { PATH: process.env.PATH },
     stdin: "ignore",
   })
   return { code: exitCode, out: stdout.toString(), err: stderr.toString() }
@@ -34,60 +59,65 @@ function file(name: string, text: string): string {
 }
 
 describe("words and flags", () => {
-  test("version prints the version of package.json", () => {
+  test("version prints the version of package.json", async () => {
     for (const word of ["version", "--version"]) {
-      expect(gatehouse([word])).toEqual({ code: 0, out: `gatehouse ${VERSION}\n`, err: "" })
+      expect(await gatehouse([word])).toEqual({ code: 0, out: `gatehouse ${VERSION}\n`, err: "" })
     }
   })
 
-  test("no command shows the list of commands", () => {
-    const { code, out } = gatehouse([])
+  test("no command shows the list of commands", async () => {
+    const { code, out } = await gatehouse([])
     expect(code).toBe(0)
     for (const command of ["serve", "check", "explain", "demo", "schema", "version"])
       expect(out).toContain(`\n  ${command}`)
   })
 
-  test("--help after a command tells about that command", () => {
-    const { code, out } = gatehouse(["explain", "--help"])
+  test("--help after a command tells about that command", async () => {
+    const { code, out } = await gatehouse(["explain", "--help"])
     expect([code, out.split("\n")[0]]).toEqual([
       0,
       "usage: gatehouse explain [-c FILE] METHOD URL [-H 'Name: value']",
     ])
-    expect(gatehouse(["help", "explain"]).out).toBe(out)
+    expect((await gatehouse(["help", "explain"])).out).toBe(out)
   })
 
-  test("an unknown command exits 1 with a suggestion", () => {
-    const { code, err } = gatehouse(["chekc"])
+  test("an unknown command exits 1 with a suggestion", async () => {
+    const { code, err } = await gatehouse(["chekc"])
     expect([code, err.split("\n")[0]]).toEqual([
       1,
       'gatehouse: unknown command "chekc"; did you mean "check"?',
     ])
   })
 
-  test("an unknown flag exits 1 with a suggestion and the usage", () => {
-    expect(gatehouse(["check", "--confg", "x"])).toEqual({
+  test("an unknown flag exits 1 with a suggestion and the usage", async () => {
+    expect(await gatehouse(["check", "--confg", "x"])).toEqual({
       code: 1,
       out: "",
       err: 'gatehouse check: unknown flag --confg; did you mean "--config"?\nusage: gatehouse check [-c FILE]\n',
     })
   })
 
-  test("missing and superfluous words exit 1", () => {
-    expect(gatehouse(["explain", "GET"]).err).toContain("missing URL")
-    expect(gatehouse(["check", "a.yaml"]).err).toContain('unexpected argument "a.yaml"')
-    expect(gatehouse(["version", "x"]).code).toBe(1)
+  test("missing and superfluous words exit 1", async () => {
+    expect((await gatehouse(["explain", "GET"])).err).toContain("missing URL")
+    expect((await gatehouse(["check", "a.yaml"])).err).toContain('unexpected argument "a.yaml"')
+    expect((await gatehouse(["version", "x"])).code).toBe(1)
   })
 })
 
+test("a command is a process with an exit code and two outputs", () => {
+  expect(spawn("--version")).toEqual({ code: 0, out: `gatehouse ${VERSION}\n`, err: "" })
+  expect(spawn("check", "-c", "none.yaml")).toMatchObject({ code: 1, out: "" })
+})
+
 describe("check", () => {
-  test("a good file exits 0", () => {
-    const { code, out } = gatehouse(["check", "-c", join(root, "examples/isaas.yaml")])
+  test("a good file exits 0", async () => {
+    const { code, out } = await gatehouse(["check", "-c", join(root, "examples/isaas.yaml")])
     expect([code, out]).toEqual([0, `${join(root, "examples/isaas.yaml")}: ok (4 routes, 4 services)\n`])
   })
 
-  test("[F-47] a bad file exits 1 with every error and its line on standard error", () => {
+  test("[F-47] a bad file exits 1 with every error and its line on standard error", async () => {
     const path = file("bad.yaml", "server:\n  port: x\nroutes:\n  - path: /\n    service: a\n")
-    expect(gatehouse(["check", "-c", path])).toEqual({
+    expect(await gatehouse(["check", "-c", path])).toEqual({
       code: 1,
       out: "",
       err: `error: ${path}:2:3: server.port: expected a whole number from 0 to 65535 (found "x")
@@ -97,7 +127,7 @@ ${path}: 2 errors
     })
   })
 
-  test("[F-25] a regular expression that can take exponential time is refused", () => {
+  test("[F-25] a regular expression that can take exponential time is refused", async () => {
     const path = file(
       "redos.yaml",
       `routes:
@@ -106,38 +136,38 @@ ${path}: 2 errors
     validate: { query: { type: object, properties: { q: { type: string, pattern: "^(a+)+$" } } } }
 `,
     )
-    const { code, err } = gatehouse(["check", "-c", path])
+    const { code, err } = await gatehouse(["check", "-c", path])
     expect(code).toBe(1)
     expect(err).toContain("routes[0].validate")
   })
 
-  test("a file that is not there exits 1", () => {
-    expect(gatehouse(["check", "-c", "none.yaml"])).toMatchObject({
+  test("a file that is not there exits 1", async () => {
+    expect(await gatehouse(["check", "-c", "none.yaml"])).toMatchObject({
       code: 1,
       err: "error: none.yaml: cannot be read: there is no such file\nnone.yaml: 1 error\n",
     })
   })
 
-  test("[I-env] without a file the environment is checked", () => {
+  test("[I-env] without a file the environment is checked", async () => {
     const env = { CONTEXT_SERVICE_URL: "http://127.0.0.1:1", REDIS_HOST: "redis" }
-    expect(gatehouse(["check"], env)).toEqual({
+    expect(await gatehouse(["check"], env)).toEqual({
       code: 0,
       out: "environment: ok (1 route, 1 service)\n",
       err: "warning: environment: REDIS_HOST: has no effect in this version: Redis is not used\n",
     })
   })
 
-  test("the file is -c, else GATEHOUSE_CONFIG, else gatehouse.yaml here", () => {
+  test("the file is -c, else GATEHOUSE_CONFIG, else gatehouse.yaml here", async () => {
     const here = mkdtempSync(join(directory, "here-"))
     writeFileSync(join(here, "gatehouse.yaml"), "routes: [{ path: /, respond: {} }]")
     const other = file("other.yaml", "routes: [{ path: /, respond: {} }, { path: /b, respond: {} }]")
-    expect(gatehouse(["check"], {}, here).out).toBe("gatehouse.yaml: ok (1 route, 0 services)\n")
-    expect(gatehouse(["check"], { GATEHOUSE_CONFIG: other }, here).out).toBe(
+    expect((await gatehouse(["check"], {}, here)).out).toBe("gatehouse.yaml: ok (1 route, 0 services)\n")
+    expect((await gatehouse(["check"], { GATEHOUSE_CONFIG: other }, here)).out).toBe(
       `${other}: ok (2 routes, 0 services)\n`,
     )
-    expect(gatehouse(["check", "-c", "gatehouse.yaml"], { GATEHOUSE_CONFIG: other }, here).out).toContain(
-      "1 route,",
-    )
+    expect(
+      (await gatehouse(["check", "-c", "gatehouse.yaml"], { GATEHOUSE_CONFIG: other }, here)).out,
+    ).toContain("1 route,")
   })
 })
 
@@ -145,8 +175,8 @@ describe("explain", () => {
   const explain = (...args: string[]) =>
     gatehouse(["explain", "-c", join(root, "examples/isaas.yaml"), ...args])
 
-  test("names the route, its policies in running order, and the service with its breaker", () => {
-    const { code, out } = explain("post", "https://api.example.com/api/v1/context/u1?x=1")
+  test("names the route, its policies in running order, and the service with its breaker", async () => {
+    const { code, out } = await explain("post", "https://api.example.com/api/v1/context/u1?x=1")
     expect(code).toBe(0)
     expect(out).toContain(
       "POST api.example.com/api/v1/context/u1\n  route     routes[0] GET,POST /api/v1/context/*\n",
@@ -163,55 +193,62 @@ describe("explain", () => {
     expect(out).toContain("sent as   POST /api/v1/context/u1\n")
   })
 
-  test("the canonical path decides, not the one that was written", () => {
-    expect(explain("GET", "/api/v1/context/../intent/%61").out).toContain("  route     routes[1] ")
-    expect(explain("GET", "/api/v1/context/a%2Fb").out).toContain("400 INVALID_PATH")
+  test("the canonical path decides, not the one that was written", async () => {
+    expect((await explain("GET", "/api/v1/context/../intent/%61")).out).toContain("  route     routes[1] ")
+    expect((await explain("GET", "/api/v1/context/a%2Fb")).out).toContain("400 INVALID_PATH")
   })
 
-  test("says why nothing matches: 404 and 405", () => {
-    expect(explain("GET", "/nowhere").out).toContain("no route matches: 404 NOT_FOUND")
-    expect(explain("DELETE", "/api/v1/context/x").out).toContain(
+  test("says why nothing matches: 404 and 405", async () => {
+    expect((await explain("GET", "/nowhere")).out).toContain("no route matches: 404 NOT_FOUND")
+    expect((await explain("DELETE", "/api/v1/context/x")).out).toContain(
       "405 METHOD_NOT_ALLOWED, Allow: GET, HEAD, POST, OPTIONS",
     )
   })
 
-  test("a path the gateway answers itself goes before a wildcard of the config", () => {
+  test("a path the gateway answers itself goes before a wildcard of the config", async () => {
     const path = file("all.yaml", "routes: [{ path: /*, respond: {} }]")
-    expect(gatehouse(["explain", "-c", path, "GET", "/health"]).out).toContain(
+    expect((await gatehouse(["explain", "-c", path, "GET", "/health"])).out).toContain(
       "answered by the gateway itself: /health",
     )
-    expect(gatehouse(["explain", "-c", path, "GET", "/healthy"]).out).toContain("routes[0] /*")
+    expect((await gatehouse(["explain", "-c", path, "GET", "/healthy"])).out).toContain("routes[0] /*")
   })
 
-  test("a route that misses by host or header is named, and a header lets it match", () => {
+  test("a route that misses by host or header is named, and a header lets it match", async () => {
     const path = file(
       "beta.yaml",
       "routes: [{ path: /x, headers: { x-beta: '1' }, respond: { status: 204 } }]",
     )
-    expect(gatehouse(["explain", "-c", path, "GET", "/x"]).out).toContain(
+    expect((await gatehouse(["explain", "-c", path, "GET", "/x"])).out).toContain(
       "routes[0] /x would, with header x-beta: 1",
     )
-    expect(gatehouse(["explain", "-c", path, "GET", "/x", "-H", "X-Beta: 1"]).out).toContain("answer    204")
+    expect((await gatehouse(["explain", "-c", path, "GET", "/x", "-H", "X-Beta: 1"])).out).toContain(
+      "answer    204",
+    )
   })
 
-  test("a header that is a secret is not printed", () => {
+  test("a header that is a secret is not printed", async () => {
     const path = file(
       "secret.yaml",
       "routes: [{ path: /x, respond: {}, edit_headers: { request: { set: { authorization: Bearer hunter2 } } } }]",
     )
-    const { code, out } = gatehouse(["explain", "-c", path, "GET", "/x"])
+    const { code, out } = await gatehouse(["explain", "-c", path, "GET", "/x"])
     expect([code, out.includes("hunter2"), out.includes("authorization: ***")]).toEqual([0, false, true])
   })
 
-  test("a URL or host that makes no sense exits 1", () => {
-    expect(explain("GET", "nowhere").code).toBe(1)
-    expect(explain("GET", "/x", "-H", "Host: a b").code).toBe(1)
+  test("a URL or host that makes no sense exits 1", async () => {
+    expect((await explain("GET", "nowhere")).code).toBe(1)
+    expect((await explain("GET", "/x", "-H", "Host: a b")).code).toBe(1)
   })
 })
 
 describe("schema", () => {
-  test("prints JSON, whole, also into a pipe", () => {
-    const { code, out } = gatehouse(["schema"])
+  test("prints the reference page with --markdown", async () => {
+    expect((await gatehouse(["schema", "--markdown"])).out).toStartWith("# Configuration reference")
+    expect((await gatehouse(["schema", "x"])).code).toBe(1)
+  })
+
+  test("prints JSON, whole, also into a pipe", async () => {
+    const { code, out } = spawn("schema")
     expect([code, JSON.parse(out).title]).toEqual([0, "Gatehouse configuration"])
   })
 })

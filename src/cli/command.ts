@@ -1,0 +1,42 @@
+import { VERSION } from "../lib/version.ts"
+import { check } from "./check.ts"
+import { EXIT, type Output } from "./output.ts"
+import { schema } from "./schema.ts"
+import { type CommandName, commandUsage, isCommand, unknownCommand, usage, usageError } from "./usage.ts"
+
+/** From the arguments to a command's exit code. */
+export async function runCommand(argv: readonly string[], output: Output): Promise<number> {
+  const [word = "help", ...args] = argv
+  if (word === "help" || word === "--help" || word === "-h") return help(args[0], output)
+  if (word === "--version" || word === "-v") return run("version", args, output)
+  if (!isCommand(word)) return unknownCommand(word, output)
+  if (args.includes("--help") || args.includes("-h")) return help(word, output)
+  return run(word, args, output)
+}
+
+async function run(command: CommandName, args: readonly string[], output: Output): Promise<number> {
+  switch (command) {
+    case "serve":
+      // Loaded only when asked for: the other commands answer at once.
+      return (await import("./serve.ts")).serve(args)
+    case "demo":
+      return (await import("./demo.ts")).demo(args, output)
+    case "check":
+      return check(args, output)
+    case "explain":
+      return (await import("./explain.ts")).explain(args, output)
+    case "schema":
+      return schema(args, output)
+    case "version":
+      if (args.length > 0) return usageError("version", `unexpected argument "${args[0]}"`, output)
+      output.out(`gatehouse ${VERSION}\n`)
+      return EXIT.fine
+  }
+}
+
+function help(word: string | undefined, output: Output): number {
+  if (word === undefined) output.out(usage())
+  else if (isCommand(word)) output.out(commandUsage(word))
+  else return unknownCommand(word, output)
+  return EXIT.fine
+}
