@@ -6,9 +6,11 @@ import { type Arrival, Exchange } from "../upstream/exchange.ts"
 import type { Slots } from "../upstream/slots.ts"
 import type { Upstreams } from "../upstream/upstreams.ts"
 import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "./dropped.ts"
-import { account, handle, type Runtime } from "./handle.ts"
+import { handle } from "./handle.ts"
 import { renderFailure } from "./render.ts"
+import type { Runtime } from "./runtime.ts"
 import { type Builtins, compileSnapshot, type Snapshot } from "./snapshot.ts"
+import { account } from "./steps.ts"
 
 export interface GatewayDeps extends Runtime {
   readonly upstreams: Upstreams

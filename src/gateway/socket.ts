@@ -1,22 +1,13 @@
-import type { Log } from "../observe/log.ts"
 import { type Failure, fail } from "../policies/failure.ts"
 import type { RelayRefused } from "../realtime/connect.ts"
 import { checkHandshake } from "../realtime/handshake.ts"
 import { DEFAULT_RELAY_LIMITS, openRelay, type RelayCounters } from "../realtime/relay.ts"
-import type { Relays } from "../realtime/relays.ts"
 import { parseAddress } from "../upstream/address.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { choose } from "../upstream/forward.ts"
 import type { Instance } from "../upstream/instance.ts"
 import type { Service } from "../upstream/upstreams.ts"
-
-/** What accepting a WebSocket needs. */
-export interface SocketRuntime {
-  readonly relays: Relays
-  /** Told of the relays that open and end, for the gauge. */
-  readonly onRelay: (change: 1 | -1) => void
-  readonly log: Log
-}
+import type { Runtime } from "./runtime.ts"
 
 const RETRY_AFTER_S = 1
 
@@ -29,7 +20,7 @@ export async function openSocket(
   exchange: Exchange,
   service: Service,
   timeoutMs: number,
-  runtime: SocketRuntime,
+  runtime: Runtime,
 ): Promise<Failure | undefined | "http"> {
   const handshake = checkHandshake(exchange.arrival.fields, exchange.method, exchange.arrival.protocol)
   if (handshake.kind === "http") return "http"
@@ -105,7 +96,7 @@ function kept(dropped: {
 }
 
 /** An open relay is a request in flight to its instance, for balancing and for draining it. */
-function relayCounters(instance: Instance, runtime: SocketRuntime): RelayCounters {
+function relayCounters(instance: Instance, runtime: Runtime): RelayCounters {
   return {
     opened() {
       instance.begin()

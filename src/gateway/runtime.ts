@@ -1,0 +1,10 @@
+import type { Log } from "../observe/log.ts"
+import type { Relays } from "../realtime/relays.ts"
+
+/** What running a request needs besides the snapshot. */
+export interface Runtime {
+  readonly log: Log
+  readonly relays: Relays
+  /** Told of the relays that open and end, for the gauge. */
+  readonly onRelay: (change: 1 | -1) => void
+}
