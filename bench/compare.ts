@@ -2,6 +2,9 @@ import { type Contender, has, openUpstream } from "./contenders.ts"
 import { wrk } from "./load.ts"
 import { cpuUs, LOAD_CORE, rssMb } from "./process.ts"
 
+/** Long enough for just-in-time compilers; the same for everybody. */
+const WARM_UP_S = 3
+
 export interface Comparison {
   /** Path asked for, and what its body must be. */
   readonly path: string
@@ -41,7 +44,7 @@ export async function compare(contenders: readonly Contender[], options: Compari
         try {
           const url = `http://127.0.0.1:${port}${options.path}`
           if (round === 0) await checkAnswer(contender.name, url, options.expectBody)
-          await wrk(url, options.connections, 1)
+          await wrk(url, options.connections, WARM_UP_S)
           const before = cpuUs(process.pids())
           const load = await wrk(url, options.connections, options.seconds)
           const used = cpuUs(process.pids()) - before

@@ -1,4 +1,5 @@
 import { type Address, parseAddress } from "../upstream/address.ts"
+import { MAX_INSTANCES, MAX_SERVICES } from "../upstream/memory.ts"
 import type { ServiceConfig } from "../upstream/service.ts"
 import { checkAnswer, checkServiceName } from "./check_target.ts"
 import type { Decoded } from "./decode.ts"
@@ -10,8 +11,24 @@ import { durationText } from "./written.ts"
 /** More than one gateway can pass on: a breaker that waits for it never opens. */
 const MAX_RATE = 100_000
 
+/** The memory all threads share has this many places. */
+function checkCount(services: Readonly<Record<string, ServiceConfig>>, report: Report): void {
+  const names = Object.keys(services)
+  if (names.length > MAX_SERVICES) {
+    report.problem(
+      ["services"],
+      `there are ${names.length} services; at most ${MAX_SERVICES} fit one gateway`,
+    )
+  }
+  const instances = names.reduce((sum, name) => sum + services[name]!.instances.length, 0)
+  if (instances > MAX_INSTANCES) {
+    report.problem(["services"], `there are ${instances} instances; at most ${MAX_INSTANCES} fit one gateway`)
+  }
+}
+
 export function checkServices(decoded: Decoded, report: Report): void {
   const { config } = decoded
+  checkCount(config.services, report)
   const used = new Set<string>()
   for (const route of config.routes) if (route.service !== undefined) used.add(route.service)
   for (const [name, service] of Object.entries(config.services)) {

@@ -79,7 +79,7 @@ export const ServerSchema = object(
     ),
     trusted_proxies: Type.Array(Type.String(), {
       default: [],
-      description: "Addresses or CIDR ranges whose X-Forwarded-* and Forwarded are believed.",
+      description: "Addresses or CIDR ranges whose X-Forwarded-For, -Proto and -Host are believed.",
     }),
     keep_alive_timeout: Duration({
       default: "75s",
@@ -87,7 +87,8 @@ export const ServerSchema = object(
     }),
     body_timeout: Duration({
       default: "30s",
-      description: "Longest silence within a request body; 408 beyond.",
+      description:
+        "Longest silence within a request body (408 beyond), and longest time a client may take no byte of its answer (the connection is cut).",
     }),
     min_body_rate: Size({
       default: "128B",
@@ -186,7 +187,7 @@ export const RouteSchema = object({
   allow_encoded: Type.Boolean({
     default: false,
     description:
-      "Lets `%2F`, `%5C`, `;` and doubled slashes through, as sent. Only for services that read them as data.",
+      "Lets `%2F`, `%5C`, `;` and escaped escapes such as `%252F` through, as sent. Only for services that read them as data.",
   }),
   summary: Type.Optional(Type.String({ description: "One line for the API reference at /docs." })),
   description: Type.Optional(Type.String({ description: "More for the API reference." })),
