@@ -1,3 +1,5 @@
+import { canonicalPath } from "../lib/target.ts"
+
 /**
  * A path pattern of a route: literal segments, `:name` or `{name}` for exactly one non-empty segment, and
  * `*` as the last segment for the rest, which may be empty: `/a/*` also matches `/a`.
@@ -43,7 +45,11 @@ export function parsePattern(text: string): Pattern | string {
     } else if (part === "." || part === "..") {
       return `"${text}" has a dot segment; requests never do`
     } else {
-      segments.push({ kind: "literal", text: part })
+      // Requests are matched in their canonical form, so the pattern takes it too: "café" is "caf%C3%A9".
+      const canonical = canonicalPath(`/${part.replace(/[^\x21-\x7e]+/g, encodeURIComponent)}`)
+      if (canonical === undefined || (canonical.path === "/" && part !== ""))
+        return `"${text}": no path can have the segment "${part}"`
+      segments.push({ kind: "literal", text: canonical.path.slice(1) })
     }
   }
   const key = `/${segments.map((s) => (s.kind === "literal" ? s.text : s.kind === "parameter" ? ":" : "*")).join("/")}`

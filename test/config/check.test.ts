@@ -307,3 +307,18 @@ describe("server", () => {
     ])
   })
 })
+
+test("more services or instances than the shared memory holds are refused at once", () => {
+  const urls = (count: number, port: number) =>
+    Array.from({ length: count }, (_, i) => `http://127.0.${port}.${i % 250}:${1000 + i}`).join(", ")
+  const many = Array.from({ length: 5 }, (_, i) => `  s${i}: { instances: [${urls(1000, i)}] }`).join("\n")
+  expect(problems(`services:\n${many}\nroutes: []`)).toEqual([
+    "services: there are 5000 instances; at most 4096 fit one gateway",
+  ])
+  const names = Array.from({ length: 1025 }, (_, i) => `  s${i}: { instances: [http://127.0.0.1:80] }`).join(
+    "\n",
+  )
+  expect(problems(`services:\n${names}\nroutes: []`)).toEqual([
+    "services: there are 1025 services; at most 1024 fit one gateway",
+  ])
+})

@@ -159,6 +159,14 @@ describe("route table", () => {
     expect({ ...exchange.params }).toEqual({ id: "7", name: "Jürgen%20", "*": "x/y" })
   })
 
+  test("[F-55] a literal of config matches every spelling of itself", () => {
+    const routes = [route("/caf\u00e9/%7Euser/a b")]
+    expect(find(routes, "GET", "/caf%C3%A9/~user/a%20b")).toBeDefined()
+    expect(parsePattern("/a%zz")).toContain("no path can have")
+    expect(parsePattern("/a%00")).toContain("no path can have")
+    expect(parsePattern("/a/%2E%2E/b")).toContain("no path can have")
+  })
+
   test("10,000 routes are compiled and found in moments", () => {
     const routes = Array.from({ length: 10_000 }, (_, i) => route(`/svc${i}/:id/*`))
     const table = new RouteTable(routes)
