@@ -1,8 +1,11 @@
 /**
  * `./build.sh test`: what the tests need from Debian, lint, then every test with coverage. Ends with the
- * plain line "N passed, N failed"; a failed lint counts as one failed test.
+ * plain line "N passed, N failed"; a failed lint and too little coverage count as
+ * one failed test each.
  */
+import { join } from "node:path"
 import { $ } from "bun"
+import { LEAST_PERCENT, percent, readCoverage } from "./coverage.ts"
 
 const REQUIRED: readonly (readonly [command: string, debianPackage: string])[] = [
   ["nginx", "nginx-light"],
@@ -49,12 +52,29 @@ function count(output: string, word: "pass" | "fail"): number {
   return sum
 }
 
+/** Prints the coverage of src/; whether it is enough. */
+async function checkCoverage(): Promise<boolean> {
+  const root = join(import.meta.dir, "..")
+  const report = Bun.file(join(root, "dist/coverage/lcov.info"))
+  if (!(await report.exists())) return false
+  const files = readCoverage(root, await report.text())
+  for (const each of files) {
+    const share = percent([each])
+    if (share < LEAST_PERCENT) console.log(`${share.toFixed(0).padStart(4)} % of lines ran: ${each.file}`)
+  }
+  const all = percent(files)
+  console.log(`${all.toFixed(1)} % of the lines of src/ ran; at least ${LEAST_PERCENT} % must`)
+  return all >= LEAST_PERCENT
+}
+
 await installMissing()
 const lint = await run(["node_modules/.bin/biome", "ci", "src", "test", "bench"])
 const tests = await run([process.execPath, "test", "--coverage", ...process.argv.slice(2)])
+// A part of the tests covers a part of the code.
+const covered = process.argv.length > 2 || (await checkCoverage())
 const passed = count(tests.output, "pass")
 const counted = count(tests.output, "fail")
 // A crash or a missed coverage threshold fails the run without a failed test of its own.
-const failed = Math.max(counted, tests.code === 0 ? 0 : 1) + (lint.code === 0 ? 0 : 1)
+const failed = Math.max(counted, tests.code === 0 ? 0 : 1) + (lint.code === 0 ? 0 : 1) + (covered ? 0 : 1)
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exit(failed === 0 && passed > 0 ? 0 : 1)
