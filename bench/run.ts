@@ -1,9 +1,17 @@
 /** `./build.sh bench [scenario…]`: runs the named scenarios, or all. Exit code 1 when one misses its target. */
 import { failover } from "./failover.ts"
+import { idle } from "./idle.ts"
 import { plain } from "./plain.ts"
 import { reloads } from "./reloads.ts"
+import { streaming } from "./streaming.ts"
 
-const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = { plain, failover, reloads }
+const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
+  plain,
+  failover,
+  reloads,
+  streaming,
+  idle,
+}
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter((name) => SCENARIOS[name] === undefined)

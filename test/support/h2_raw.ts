@@ -1,13 +1,23 @@
 import { connect } from "node:tls"
 import { until } from "./until.ts"
 
-const FRAME = { DATA: 0, HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, GOAWAY: 7 } as const
-const END_STREAM = 1
-const END_HEADERS = 4
+export const FRAME = {
+  DATA: 0,
+  HEADERS: 1,
+  PRIORITY: 2,
+  RST_STREAM: 3,
+  SETTINGS: 4,
+  PING: 6,
+  GOAWAY: 7,
+  WINDOW_UPDATE: 8,
+  CONTINUATION: 9,
+} as const
+export const END_STREAM = 1
+export const END_HEADERS = 4
 
 export type HeaderPairs = readonly (readonly [string, string])[]
 
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+export function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(9)
   head.writeUIntBE(payload.length, 0, 3)
   head[3] = type
@@ -17,7 +27,7 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
 }
 
 /** A header block of literals without indexing and without Huffman coding: any bytes, also those never allowed. */
-function block(fields: HeaderPairs): Buffer {
+export function block(fields: HeaderPairs): Buffer {
   return Buffer.concat(
     fields.map(([name, value]) => Buffer.concat([Buffer.from([0]), text(name), text(value)])),
   )

@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { until } from "./until.ts"
 
 /** Kernel clock ticks a second in /proc/PID/stat, which is 100 on every Linux this runs on. */
 const TICKS_PER_SECOND = 100
 
-/** Resident memory of a process in MB. */
+/** Resident memory of a process in MB; 0 when it has just ended. */
 export function rssMb(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
 }
 
 /** CPU time a process has used so far, user and system, in milliseconds. */
@@ -24,7 +25,8 @@ export function openFiles(pid: number): number {
 export function watchRss(pid: number, everyMs = 50): { stop(): number } {
   let peak = rssMb(pid)
   const timer = setInterval(() => {
-    peak = Math.max(peak, rssMb(pid))
+    if (existsSync(`/proc/${pid}`)) peak = Math.max(peak, rssMb(pid))
+    else clearInterval(timer)
   }, everyMs)
   return {
     stop() {
@@ -32,4 +34,20 @@ export function watchRss(pid: number, everyMs = 50): { stop(): number } {
       return Math.max(peak, rssMb(pid))
     },
   }
+}
+
+/** Waits until a process that is asked for nothing uses less than a fifth of a core. */
+export async function atRest(pid: number): Promise<void> {
+  let [cpu, at] = [cpuMs(pid), performance.now()]
+  await until(
+    () => {
+      const spanMs = performance.now() - at
+      if (spanMs < 250) return false
+      const share = (cpuMs(pid) - cpu) / spanMs
+      ;[cpu, at] = [cpuMs(pid), performance.now()]
+      return share < 0.2
+    },
+    "the gateway to come to rest",
+    10_000,
+  )
 }

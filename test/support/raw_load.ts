@@ -95,6 +95,28 @@ export function startRawLoad(port: number, connections: number, path = "/"): Raw
   }
 }
 
+/** One GET on a connection of its own; resolves with "STATUS BODY", rejects when no whole answer comes. */
+export function askOnce(port: number, path = "/"): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let received = ""
+  Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      open: (socket) => void socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`),
+      data(socket, bytes) {
+        received += bytes.latin1Slice()
+        const answer = wholeAnswer(received)
+        if (answer === undefined) return
+        resolve(answer.key)
+        socket.end()
+      },
+      close: () => reject(new Error(`closed after ${received.length} bytes of the answer`)),
+    },
+  }).catch(reject)
+  return promise
+}
+
 function wholeAnswer(received: string): { key: string; close: boolean } | undefined {
   const end = received.indexOf("\r\n\r\n")
   if (end < 0) return undefined
