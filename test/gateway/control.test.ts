@@ -1,4 +1,7 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { BUILTIN_PATHS } from "../../src/admin/public.ts"
 import { startThread } from "../../src/cli/thread.ts"
 import type { Loaded } from "../../src/config/load.ts"
@@ -7,7 +10,9 @@ import { LineWriter } from "../../src/gateway/line_writer.ts"
 import type { WorkerThread } from "../../src/gateway/supervisor.ts"
 import { now } from "../../src/lib/clock.ts"
 import { exampleConfig } from "../support/config.ts"
+import { serialOf } from "../support/gateway_tls.ts"
 import { memoryLog } from "../support/memory_log.ts"
+import { FIRST_PAIR, SECOND_PAIR } from "../support/server_pairs.ts"
 import { until } from "../support/until.ts"
 
 setDefaultTimeout(20_000)
@@ -198,6 +203,32 @@ test("[C-7.7] an ejected instance is returned by hand", async () => {
   expect(control.returnInstances("app", "http://127.0.0.1:1")).toBeUndefined()
   expect(control.returnInstances("app", bad)).toBe(1)
   expect(ejected()).toBe(false)
+})
+
+test("a new pair of TLS files is taken by all workers; one that does not fit is not", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-control-"))
+  const tls = { cert: join(directory, "cert.pem"), key: join(directory, "key.pem") }
+  const write = ({ cert, key }: { cert: string; key: string }) => {
+    writeFileSync(tls.cert, cert)
+    writeFileSync(tls.key, key)
+  }
+  try {
+    write(FIRST_PAIR)
+    const { control, log } = await open({ server: { host: "127.0.0.1", port: 0, tls }, ...HELLO })
+    const first = await serialOf(control.port)
+    write({ cert: SECOND_PAIR.cert, key: "no key" })
+    await until(() => log.events.some((each) => each.event === "tls.rejected"), "the refusal", 10_000)
+    expect(await serialOf(control.port)).toBe(first)
+    write(SECOND_PAIR)
+    await until(() => log.events.some((each) => each.event === "tls.replaced"), "the new pair", 10_000)
+    // The workers change one after the other.
+    let shown = first
+    for (const deadline = Date.now() + 5000; shown === first && Date.now() < deadline; )
+      shown = await serialOf(control.port).catch(() => first)
+    expect(shown).not.toBe(first)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
 
 test("a port that is taken fails the start with a message and leaves no worker", async () => {
