@@ -12,7 +12,8 @@ const CONNECTIONS = Math.min(
   Number(process.env.BENCH_IDLE ?? 10_000),
   Math.floor((MAX_OPEN - 500) / 200) * 100,
 )
-const TARGET_GROWTH_MB = 100
+/** A relayed WebSocket holds two sockets, and one of them is a client of the runtime that alone takes 7 KB. */
+const TARGET_GROWTH_MB = { "keep-alive": 100, WebSocket: 150 } as const
 const TARGET_P99_MS = 50
 const REQUEST = "GET /hello HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
@@ -39,7 +40,7 @@ export async function idle(): Promise<boolean> {
       const busy = await (kind === "WebSocket" ? busyWebSocket : busyKeepAlive)(gateway.port)
       const growth = rssMb(gateway.pid) - before
       const closed = sockets.filter((socket) => socket.destroyed).length
-      const ok = growth < TARGET_GROWTH_MB && busy.p99 < TARGET_P99_MS && closed === 0
+      const ok = growth < TARGET_GROWTH_MB[kind] && busy.p99 < TARGET_P99_MS && closed === 0
       console.log(
         `${kind.padEnd(11)} ${growth.toFixed(0)} MB more (${((growth * 1024) / CONNECTIONS).toFixed(1)} KB each), busy one p50 ${busy.p50.toFixed(2)} ms p99 ${busy.p99.toFixed(2)} ms, ${closed} closed: ${ok ? "PASS" : "FAIL"}`,
       )
