@@ -219,7 +219,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
         http2: config.http2,
       }),
       fetch: answer,
-      websocket: websocketHandlers({ log: options.log }),
+      websocket: websocketHandlers({ log: options.log, maxPayloadBytes: config.websocket.max_message }),
       error(error) {
         options.log.error("door.fault", { error })
         return new Response(null, { status: 500 })

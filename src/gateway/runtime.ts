@@ -1,10 +1,13 @@
 import type { Log } from "../observe/log.ts"
+import type { RelayLimits } from "../realtime/relay.ts"
 import type { Relays } from "../realtime/relays.ts"
 
 /** What running a request needs besides the snapshot. */
 export interface Runtime {
   readonly log: Log
   readonly relays: Relays
+  /** Of relays that open from now on; `connectTimeoutMs` gives way to the route's own. */
+  readonly relayLimits: RelayLimits
   /** Told of the relays that open and end, for the gauge. */
   readonly onRelay: (change: 1 | -1) => void
 }

@@ -1,11 +1,11 @@
 import { type Failure, fail } from "../policies/failure.ts"
-import type { RelayRefused } from "../realtime/connect.ts"
+import { type RelayRefused, refused } from "../realtime/connect.ts"
 import { checkHandshake } from "../realtime/handshake.ts"
-import { DEFAULT_RELAY_LIMITS, openRelay, type RelayCounters } from "../realtime/relay.ts"
-import { parseAddress } from "../upstream/address.ts"
+import { openRelay, type RelayCounters, type RelayOpened } from "../realtime/relay.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { choose } from "../upstream/forward.ts"
 import type { Instance } from "../upstream/instance.ts"
+import { connectAuthority } from "../upstream/resolved_address.ts"
 import type { Service } from "../upstream/upstreams.ts"
 import type { Runtime } from "./runtime.ts"
 
@@ -38,18 +38,7 @@ export async function openSocket(
   const instance = service.instances[member.index]!
   exchange.instance = instance.url
 
-  const leaving = new AbortController()
-  exchange.pending = { cancel: () => leaving.abort() }
-  const limits = { ...DEFAULT_RELAY_LIMITS, connectTimeoutMs: timeoutMs }
-  const target = {
-    url: relayUrl(instance, exchange),
-    headers: relayHeaders(exchange, service),
-    protocols: handshake.protocols,
-    tls: instance.pool.tls,
-    signal: leaving.signal,
-  }
-  const counters = relayCounters(instance, runtime)
-  const opened = await openRelay(target, limits, { relays: runtime.relays, counters, now: deps.now })
+  const opened = await openAt(instance, exchange, service, handshake.protocols, timeoutMs, runtime)
   exchange.upstreamMs = deps.now() - startedAt
   if (permit !== undefined)
     breaker!.record(permit, exchange.gone ? "cancelled" : breakerOutcome(opened), deps.now())
@@ -68,8 +57,47 @@ export async function openSocket(
   return undefined
 }
 
-function relayUrl(instance: Instance, exchange: Exchange): string {
-  const { target, tls, authority } = parseAddress(instance.url)
+/** Opens the service's end of the relay. An instance whose name has no address to use is unreachable. */
+async function openAt(
+  instance: Instance,
+  exchange: Exchange,
+  service: Service,
+  protocols: readonly string[],
+  timeoutMs: number,
+  runtime: Runtime,
+): Promise<RelayOpened | RelayRefused> {
+  const leaving = new AbortController()
+  exchange.pending = { cancel: () => leaving.abort() }
+  const authority = await findAuthority(instance, timeoutMs)
+  if (typeof authority === "object") return authority
+  if (exchange.gone) return refused("unreachable", 502, "the client left before the handshake")
+  const target = {
+    url: relayUrl(instance, authority, exchange),
+    headers: relayHeaders(exchange, service),
+    protocols,
+    tls: instance.pool.tls,
+    signal: leaving.signal,
+  }
+  const limits = { ...runtime.relayLimits, connectTimeoutMs: timeoutMs }
+  const counters = relayCounters(instance, runtime)
+  return openRelay(target, limits, { relays: runtime.relays, counters, now: service.deps.now })
+}
+
+/** The runtime's client would look a name up itself, and go wherever its name server says. */
+async function findAuthority({ pool }: Instance, timeoutMs: number): Promise<string | RelayRefused> {
+  const { promise: late, resolve } = Promise.withResolvers<RelayRefused>()
+  const timer = setTimeout(resolve, timeoutMs, refused("timeout", 504, `no address within ${timeoutMs} ms`))
+  try {
+    return await Promise.race([connectAuthority(pool.address), late])
+  } catch (error) {
+    return refused("unreachable", 502, error instanceof Error ? error.message : String(error))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function relayUrl(instance: Instance, authority: string, exchange: Exchange): string {
+  const { target, tls } = instance.pool.address
   const path = exchange.query === "" ? exchange.upstreamPath : `${exchange.upstreamPath}?${exchange.query}`
   if ("unix" in target) return `ws+unix://${target.unix}:${path}`
   return `${tls ? "wss" : "ws"}://${authority}${path}`

@@ -6,8 +6,10 @@ import { Accounting } from "../../src/observe/account.ts"
 import { SERIES } from "../../src/observe/catalogue.ts"
 import { createSeriesBuffer, keyMetric, readSeries, Series } from "../../src/observe/series.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
+import { DEFAULT_RELAY_LIMITS } from "../../src/realtime/relay.ts"
 import { Relays } from "../../src/realtime/relays.ts"
 import { createUpstreamMemory, type UpstreamMemory } from "../../src/upstream/memory.ts"
+import { type LookUp, lookUpName } from "../../src/upstream/resolved_address.ts"
 import { SlotDirectory } from "../../src/upstream/slots.ts"
 import { Upstreams } from "../../src/upstream/upstreams.ts"
 import { exampleConfig } from "./config.ts"
@@ -33,12 +35,16 @@ export interface TestGateway {
 const NO_BUILTINS: Builtins = { paths: [], answer: () => Promise.reject(new Error("no built-ins here")) }
 
 /** The data plane of one worker without a door, from what a config file would hold. */
-export function makeGateway(file: object, builtins: Builtins = NO_BUILTINS): TestGateway {
+export function makeGateway(
+  file: object,
+  builtins: Builtins = NO_BUILTINS,
+  lookUp: LookUp = lookUpName,
+): TestGateway {
   const memory = createUpstreamMemory(1)
   const slots = new SlotDirectory(memory, now)
   const log = memoryLog()
   const accessText: string[] = []
-  const upstreams = new Upstreams(memory, 0, { now, random: Math.random, log })
+  const upstreams = new Upstreams(memory, 0, { now, random: Math.random, log, lookUp })
   const relays = new Relays({ now })
   const table = createSeriesBuffer()
   const read = (metric: number): number => {
@@ -63,6 +69,7 @@ export function makeGateway(file: object, builtins: Builtins = NO_BUILTINS): Tes
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,
+    relayLimits: DEFAULT_RELAY_LIMITS,
     onRelay: () => undefined,
     log,
   })
@@ -97,9 +104,9 @@ export interface ServedGateway extends TestGateway {
 /** The same behind the Serve door on a free port of loopback. */
 export function serveGateway(
   file: object,
-  options: { tls?: TlsPair; builtins?: Builtins } = {},
+  options: { tls?: TlsPair; builtins?: Builtins; lookUp?: LookUp } = {},
 ): ServedGateway {
-  const made = makeGateway(file, options.builtins)
+  const made = makeGateway(file, options.builtins, options.lookUp)
   const door = openServeDoor({
     gateway: made.gateway,
     server: exampleConfig(file).server,
