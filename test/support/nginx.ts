@@ -43,6 +43,8 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 300s;
     location = /stub_status { stub_status; } } }`,
   )
   let child: Bun.Subprocess | undefined
+  // Also when the program ends by an error before it gets to that.
+  process.on("exit", () => child?.kill("SIGKILL"))
   const kill = async (): Promise<void> => {
     child?.kill("SIGKILL")
     await child?.exited
