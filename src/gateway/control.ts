@@ -12,12 +12,12 @@ import { FAILURES } from "../policies/failure.ts"
 import { describeServices, type ServiceView } from "../upstream/describe.ts"
 import { HealthChecker } from "../upstream/health.ts"
 import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstream/memory.ts"
+import { type RecoveryScope, resetBreaker, returnInstances } from "../upstream/recovery.ts"
 import { SlotDirectory } from "../upstream/slots.ts"
 import { assignLabels } from "./assign_labels.ts"
 import { gaugeRows } from "./gauges.ts"
 import type { LineWriter } from "./line_writer.ts"
 import type { FromWorker, Generation, PemPair } from "./protocol.ts"
-import { type RecoveryScope, resetBreaker, returnInstances } from "./recovery.ts"
 import { restartNeeded } from "./restart_needed.ts"
 import { type After, StartError, type StartThread, Supervisor, type WorkerStatus } from "./supervisor.ts"
 import { readTlsPair } from "./tls_pair.ts"
@@ -212,14 +212,14 @@ export class Control {
     this.#supervisor.terminate()
   }
 
-  /** See gateway/recovery.ts. */
+  /** See upstream/recovery.ts. */
   resetBreaker(service: string): boolean {
     const reset = resetBreaker(service, this.#recoveryScope())
     if (reset) this.#options.log.warn("breaker.reset", { service })
     return reset
   }
 
-  /** See gateway/recovery.ts. */
+  /** See upstream/recovery.ts. */
   returnInstances(service: string, url: string | undefined): number | undefined {
     const returned = returnInstances(service, url, this.#recoveryScope())
     if (returned !== undefined) this.#options.log.warn("instances.returned", { service, returned })

@@ -1,9 +1,9 @@
-import { Breaker } from "../upstream/breaker.ts"
-import { touchService } from "../upstream/candidates.ts"
-import { InstanceState } from "../upstream/instance_state.ts"
-import type { UpstreamMemory } from "../upstream/memory.ts"
-import type { ServiceConfig } from "../upstream/service.ts"
-import { instanceKey, instanceUrl, type Slots } from "../upstream/slots.ts"
+import { Breaker } from "./breaker.ts"
+import { touchService } from "./candidates.ts"
+import { InstanceState } from "./instance_state.ts"
+import type { UpstreamMemory } from "./memory.ts"
+import type { ServiceConfig } from "./service.ts"
+import { instanceKey, instanceUrl, type Slots } from "./slots.ts"
 
 /** What operators who know better may do to a service, for all workers at once. */
 export interface RecoveryScope {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { Breaker } from "../../src/upstream/breaker.ts"
 import { CandidateCache, touchService } from "../../src/upstream/candidates.ts"
-import { resetCircuit, returnInstance } from "../../src/upstream/recover.ts"
+import { resetBreaker, returnInstances } from "../../src/upstream/recovery.ts"
 import { serviceConfig, serviceMemory } from "../support/services.ts"
 
 test("[C-7.7] an operator closes a circuit by hand", () => {
@@ -13,8 +13,9 @@ test("[C-7.7] an operator closes a circuit by hand", () => {
   if (typeof permit === "object") throw new Error("refused")
   live.record(permit, "failure", 0)
   expect(live.view(1).state).toBe("open")
-  expect(resetCircuit(memory, services, slots, "other", 1)).toBe(false)
-  expect(resetCircuit(memory, services, slots, "s", 1)).toBe(true)
+  const scope = { memory, services, slots, now: 1 }
+  expect(resetBreaker("other", scope)).toBe(false)
+  expect(resetBreaker("s", scope)).toBe(true)
   expect(live.view(1).state).toBe("closed")
 })
 
@@ -24,8 +25,11 @@ test("[C-7.7] an operator returns an ejected instance by hand, and every thread 
   members[0]!.state.eject(30_000, 3)
   touchService(memory, slot)
   expect(cache.at(1).list.length).toBe(1)
-  expect(returnInstance(memory, slots, "s", "http://127.0.0.1:1", 1)).toBe(false)
-  expect(returnInstance(memory, slots, "s", members[0]!.url, 1)).toBe(true)
+  const services = { s: serviceConfig({ instances: members.map(({ url }) => url) }) }
+  const scope = { memory, services, slots, now: 1 }
+  expect(returnInstances("s", "http://127.0.0.1:1", scope)).toBeUndefined()
+  expect(returnInstances("s", members[0]!.url, scope)).toBe(1)
+  expect(returnInstances("s", undefined, scope)).toBe(0)
   expect(cache.at(1).list.length).toBe(2)
   expect(members[0]!.state.ejections).toBe(0)
 })
