@@ -11,17 +11,15 @@ type Json = Record<string, unknown>
 const ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 const METHODS_WITH_BODY = new Set(["post", "put", "patch"])
 
-/** Statuses every route may refuse with, and those a service brings along. */
-const COMMON_STATUSES = [400, 404, 405, 408, 413, 431, 500]
+/** Statuses every route may refuse with, and those a service and a WebSocket handshake bring along. */
+const COMMON_STATUSES = [400, 404, 405, 408, 413, 417, 500]
 const SERVICE_STATUSES = [502, 503, 504]
+const WEBSOCKET_STATUSES = [401, 403, 426]
 /** What a policy adds, by its name. */
 const POLICY_STATUSES: Readonly<Record<string, readonly number[]>> = {
   accept: [406],
-  auth: [401, 403],
   cors: [403],
-  quota: [429],
-  rate_limit: [429],
-  validate: [415, 422],
+  validate: [415],
 }
 
 /**
@@ -215,6 +213,7 @@ function schemaParameters(place: "query" | "header", schema: Json | undefined): 
 function responsesOf(route: RouteConfig, policies: ReadonlyMap<string, unknown>): Json {
   const statuses = new Set(COMMON_STATUSES)
   if (route.service !== undefined) for (const status of SERVICE_STATUSES) statuses.add(status)
+  if (route.websocket !== undefined) for (const status of WEBSOCKET_STATUSES) statuses.add(status)
   for (const policy of policies.keys())
     for (const status of POLICY_STATUSES[policy] ?? []) statuses.add(status)
   const responses: Json = {}
@@ -223,10 +222,8 @@ function responsesOf(route: RouteConfig, policies: ReadonlyMap<string, unknown>)
     description: route.service === undefined ? "Answer of the gateway." : `Answer of ${route.service}.`,
     ...(example !== undefined && { content: { "application/json": { example } } }),
   }
-  const documented = new Set<number>(Object.values(FAILURES).map((row) => row.status))
-  for (const status of [...statuses].sort((a, b) => a - b)) {
-    if (documented.has(status)) responses[status] ??= { $ref: `#/components/responses/${statusName(status)}` }
-  }
+  for (const status of [...statuses].sort((a, b) => a - b))
+    responses[status] ??= { $ref: `#/components/responses/${statusName(status)}` }
   return responses
 }
 

@@ -92,23 +92,11 @@ export const FAILURES = {
     "The expectation is not supported.",
     "Only `Expect: 100-continue` is understood.",
   ),
-  MISDIRECTED: row(
-    421,
-    "validation",
-    "This host is not served on this connection.",
-    "Open a new connection for this host.",
-  ),
   UPGRADE_REQUIRED: row(
     426,
     "validation",
     "This resource speaks WebSocket.",
     "Send a WebSocket handshake (RFC 6455).",
-  ),
-  HEADERS_TOO_LARGE: row(
-    431,
-    "validation",
-    "The request head is too large.",
-    "Request line and headers together may take 16 KB and 198 fields.",
   ),
   HANDSHAKE_UNAUTHENTICATED: row(
     401,
@@ -162,7 +150,7 @@ export const FAILURES = {
     503,
     "unavailable",
     "The gateway is shutting down.",
-    "Repeat the request on a new connection.",
+    "No new WebSocket is relayed any more; connect again.",
   ),
   GATEWAY_TIMEOUT: row(
     504,
