@@ -74,6 +74,23 @@ test("least_requests sends nothing to an instance that is busier than another fo
   expect(shares(makeBalancer("least_requests", members), members, 1000)[0]).toBe(0)
 })
 
+test("least_requests keeps the shares of very unequal weights while few requests are under way", () => {
+  const { members } = serviceMemory([256, 1])
+  const candidates = candidatesOf(members)
+  const balancer = makeBalancer("least_requests", members)
+  const underWay: Member[] = []
+  let light = 0
+  for (let i = 0; i < 10_000; i++) {
+    const member = balancer.pick(candidates, PLAIN, 0)
+    if (member === members[1]) light++
+    member.state.begin(0)
+    underWay.push(member)
+    if (underWay.length > 2) underWay.shift()!.state.end(0)
+  }
+  expect(light).toBeGreaterThan(0)
+  expect(light / 10_000).toBeLessThan(0.02)
+})
+
 test("[T-9.5] peak_ewma prefers the fast instance and tries the slow one again when its past has faded", () => {
   const { members } = serviceMemory([1, 1])
   const balancer = makeBalancer("peak_ewma", members)

@@ -10,7 +10,11 @@ export function leastRequests(random: () => number): Balancer {
     pick(candidates, _exchange, now) {
       const first = sample(candidates, random, now)
       if (candidates.list.length === 1) return first
-      const second = sampleOther(candidates, first, random, now)
+      // By weight too: a light instance in every second draw would get half of what a heavy one is busy for.
+      const second =
+        candidates.cumulative === undefined
+          ? sampleOther(candidates, first, random, now)
+          : sample(candidates, random, now)
       return second.state.inFlight / second.weight < first.state.inFlight / first.weight ? second : first
     },
   }
