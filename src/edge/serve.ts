@@ -181,22 +181,22 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   ): (done: Exchange) => void {
     return (done) => {
       if (streams) server.timeout(request, idleTimeout)
-      if (upload !== undefined) {
-        uploads.delete(upload)
-        upload.cancel()
-      }
+      if (upload !== undefined) giveUpRest(upload)
       finish(done)
     }
+  }
+
+  /** The answer does not need the rest: a service that waits for it must not hold its connection any longer. */
+  function giveUpRest(upload: Upload): void {
+    uploads.delete(upload)
+    upload.giveUp("answered before the request was complete")
   }
 
   /** The client has left: the runtime wants a Response all the same. */
   function nobody(exchange: Exchange, upload: Upload | undefined): Response {
     const body = exchange.answer?.body
     if (body !== undefined && !(body instanceof Uint8Array)) body.cancel()
-    if (upload !== undefined) {
-      uploads.delete(upload)
-      upload.cancel()
-    }
+    if (upload !== undefined) giveUpRest(upload)
     finish(exchange)
     return new Response(null, { status: 500 })
   }

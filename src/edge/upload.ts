@@ -119,7 +119,7 @@ export class Upload implements BodySource {
     return this.#complete ? 0 : (this.length ?? Number.POSITIVE_INFINITY) - this.#received
   }
 
-  /** Ends a body that is too slow: the reader of it is told it broke off. */
+  /** Ends a body of which no more is wanted: the reader of it is told it broke off. */
   giveUp(reason: string): void {
     if (this.#stopped) return
     const sink = this.#sink

@@ -3,6 +3,7 @@ import { limitOf } from "../policies/body_limit.ts"
 import { type Failure, fail } from "../policies/failure.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { forward, type UpstreamFailure } from "../upstream/forward.ts"
+import { WatchedBody } from "../upstream/watched_body.ts"
 import { toFailure } from "./blame.ts"
 import type { Fallback, Route, Target } from "./route.ts"
 import type { Runtime } from "./runtime.ts"
@@ -101,5 +102,7 @@ async function takeSmallBody(body: BodySource): Promise<Uint8Array | undefined |
 
 function uploadFailure(exchange: Exchange): Failure {
   if (exchange.uploadFault === "REQUEST_TIMEOUT") return fail("REQUEST_TIMEOUT")
-  return tooLarge(limitOf(exchange.body) ?? (exchange.route as Route).maxBodyBytes)
+  const { body } = exchange
+  const limit = limitOf(body instanceof WatchedBody ? body.source : body)
+  return tooLarge(limit ?? (exchange.route as Route).maxBodyBytes)
 }

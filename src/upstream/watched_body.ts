@@ -15,13 +15,14 @@ export class WatchedBody implements BodySource, BodySink {
     "unread"
   /** When it last moved; 0 before. */
   movedAt = 0
-  readonly #source: BodySource
+  /** What it watches. */
+  readonly source: BodySource
   readonly #now: Clock
   #sink: BodySink | undefined
   #dropped = false
 
   constructor(source: BodySource, now: Clock) {
-    this.#source = source
+    this.source = source
     this.#now = now
     this.length = source.length
   }
@@ -31,19 +32,19 @@ export class WatchedBody implements BodySource, BodySink {
   flow(sink: BodySink): void {
     this.#sink = sink
     this.#moved("waiting_for_client")
-    this.#source.flow(this)
+    this.source.flow(this)
   }
 
   resume(): void {
     if (this.state === "waiting_for_upstream") this.#moved("waiting_for_client")
-    this.#source.resume()
+    this.source.resume()
   }
 
   cancel(): void {
     // A connection that failed before it read anything must not spoil the body for the next one.
     if (this.state === "unread") return
     this.#dropped = true
-    this.#source.cancel()
+    this.source.cancel()
   }
 
   // Towards the instance.

@@ -56,6 +56,14 @@ describe("too large", () => {
     await idle(edge)
   })
 
+  test("[F-16] a chunked body over the limit of its route is told that limit", async () => {
+    const body = `64\r\n${"x".repeat(100)}\r\n0\r\n\r\n`
+    const wire = `POST /small/x HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${body}`
+    const response = (await talk(edge.port, wire))[0]!
+    expect(response.status).toBe(413)
+    expect(JSON.parse(response.body)).toMatchObject({ error: { details: { limit: 10 } } })
+  })
+
   test("[F-16] a body a little over the limit is refused and the connection goes on", async () => {
     const client = await openClient(edge.port)
     client.send(`POST /small/x HTTP/1.1\r\n${HOST}Content-Length: 11\r\n\r\nhello world`)
@@ -274,5 +282,31 @@ test("[F-34] an answer that comes while the upload goes on reaches the client", 
   const response = await client.response()
   expect([response.status, response.body]).toEqual([403, "no"])
   await idle(edge)
+  client.reset()
+})
+
+test("[F-30] an upload the service answers early does not hold the service's connection", async () => {
+  const edge = edgeWith({
+    script: (connection) => connection.write("HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\nno"),
+    service: { idle_timeout: 0 },
+  })
+  for (const fields of ["Content-Length: 200000\r\n", "Transfer-Encoding: chunked\r\n"]) {
+    const client = await openClient(edge.port)
+    const part = fields.startsWith("C") ? "x".repeat(70_000) : `2710\r\n${"x".repeat(10_000)}\r\n`
+    expect((await client.send(head(fields) + part).response()).status).toBe(401)
+    await until(() => edge.upstream.last.closed, "the service's connection to be given up")
+    client.reset()
+  }
+  await idle(edge)
+})
+
+test("uploads that were sent whole leave the service's connection in use", async () => {
+  const edge = edgeWith({ script: afterBody() })
+  const client = await openClient(edge.port)
+  for (const [i, size] of [1, 65_536, 65_537, 200_000, 1_000_000, 70_000].entries()) {
+    client.send(`POST /x HTTP/1.1\r\n${HOST}Content-Length: ${size}\r\n\r\n${"x".repeat(size)}`)
+    expect((await client.responses(i + 1)).at(-1)!.status).toBe(200)
+  }
+  expect(edge.upstream.connections.length).toBe(1)
   client.reset()
 })
