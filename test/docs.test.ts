@@ -6,6 +6,7 @@ import { loadConfig, parseConfig } from "../src/config/load.ts"
 import { formatProblem } from "../src/config/problem.ts"
 import { MAX_RESPONSE_FIELDS } from "../src/http1/head.ts"
 import { METRICS } from "../src/observe/catalogue.ts"
+import { LOG_EVENTS } from "../src/observe/log_events.ts"
 import { DEFAULT_CAPACITY, MAX_IDS } from "../src/observe/series.ts"
 import { FAILURES } from "../src/policies/failure.ts"
 import { ORDER } from "../src/policies/order.ts"
@@ -124,6 +125,16 @@ test("every metric of the README is exposed", () => {
   expect(named.length).toBeGreaterThan(5)
   const known = METRICS.map((metric) => metric.name)
   expect(named.filter((name) => !known.includes(name))).toEqual([])
+})
+
+test("every event of the reference is logged somewhere, at the level it says", () => {
+  const source = [...new Bun.Glob("src/**/*.ts").scanSync(root)].map(read).join("\n")
+  const wrong = LOG_EVENTS.filter(([event, level]) => {
+    // Written past the log, which would redact it.
+    if (event === "admin.token") return !source.includes(`level: "${level}", event, token`)
+    return !new RegExp(`\\.${level}\\([^)]*"${event.replace(".", "\\.")}"`).test(source)
+  })
+  expect(wrong).toEqual([])
 })
 
 test("every failure code of the README is in the catalogue, with its status", () => {

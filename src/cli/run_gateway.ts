@@ -13,6 +13,7 @@ import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
 import { FaultLog } from "../observe/fault_log.ts"
 import type { Log } from "../observe/log.ts"
+import type { LogEvent } from "../observe/log_events.ts"
 import { createLog } from "../observe/log_json.ts"
 import { watchFaults } from "./faults.ts"
 import { EXIT, type Output } from "./output.ts"
@@ -138,7 +139,10 @@ function startAdmin(
     throw new StartError(`listening on ${address(admin.host, admin.port)} for the admin API: ${reason}`)
   }
   // Not through the log: that would redact it, and this is the one place where it is shown.
-  if (random !== undefined) writeLine(JSON.stringify({ event: "admin.token", token: random }))
+  if (random !== undefined) {
+    const event: LogEvent = "admin.token"
+    writeLine(JSON.stringify({ time: new Date().toISOString(), level: "warn", event, token: random }))
+  }
   return port
 }
 

@@ -1,4 +1,5 @@
 import { METRICS, type Metric } from "../observe/catalogue.ts"
+import { LOG_EVENTS } from "../observe/log_events.ts"
 import { ACCESS_LOG_FIELDS } from "../policies/access_log.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { ORDER } from "../policies/order.ts"
@@ -31,6 +32,7 @@ export function referencePage(): string {
     failureTable(),
     metricTable(),
     accessLogTable(),
+    logTable(),
   ]
   return `${parts.join("\n\n")}\n`
 }
@@ -178,5 +180,16 @@ One JSON line a request on standard output, for routes with the policy \`access_
 
 | field | |
 |---|---|
+${rows.join("\n")}`
+}
+
+function logTable(): string {
+  const rows = LOG_EVENTS.map(([event, level, doc]) => `| \`${event}\` | ${level} | ${cell(doc)} |`)
+  return `## Log
+
+The gateway's own log: one JSON line an event on standard error, with \`time\`, \`level\`, \`event\` and the event's own fields. \`log.level\` is the least serious level written; only \`admin.token\` always is.
+
+| event | level | |
+|---|---|---|
 ${rows.join("\n")}`
 }

@@ -215,14 +215,14 @@ export class Control {
   /** See upstream/recovery.ts. */
   resetBreaker(service: string): boolean {
     const reset = resetBreaker(service, this.#recoveryScope())
-    if (reset) this.#options.log.warn("breaker.reset", { service })
+    if (reset) this.#options.log.warn("circuit.reset", { service })
     return reset
   }
 
   /** See upstream/recovery.ts. */
   returnInstances(service: string, url: string | undefined): number | undefined {
     const returned = returnInstances(service, url, this.#recoveryScope())
-    if (returned !== undefined) this.#options.log.warn("instances.returned", { service, returned })
+    if (returned !== undefined) this.#options.log.warn("instance.returned", { service, returned })
     return returned
   }
 

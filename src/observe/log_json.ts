@@ -1,10 +1,8 @@
 import { escapeLine } from "./json_text.ts"
 import type { Log, LogFields } from "./log.ts"
+import { LOG_LEVELS, type LogEvent, type LogLevel } from "./log_events.ts"
 import { isSecretName, REDACTED, redactText } from "./redact.ts"
 
-export type LogLevel = "debug" | "info" | "warn" | "error"
-
-const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"]
 const MAX_STRING = 8192
 const MAX_DEPTH = 6
 const MAX_ENTRIES = 64
@@ -26,10 +24,10 @@ export function createLog(
   write: (line: string) => void,
   wallClock: () => number = Date.now,
 ): Log {
-  const least = LEVELS.indexOf(level)
+  const least = LOG_LEVELS.indexOf(level)
   const at = (own: LogLevel) => {
-    if (LEVELS.indexOf(own) < least) return () => undefined
-    return (event: string, fields: LogFields = {}) => {
+    if (LOG_LEVELS.indexOf(own) < least) return () => undefined
+    return (event: LogEvent, fields: LogFields = {}) => {
       write(toLine({ time: new Date(wallClock()).toISOString(), level: own, event: cut(event) }, fields))
     }
   }

@@ -62,7 +62,7 @@ export function websocketHandlers(options: SocketOptions): WebSocketHandler<Sock
     pong: (client, payload) => client.data.pong(client, payload),
     close: (client, code, reason) => client.data.close(client, code, reason),
     error: (error, client) => {
-      log.error("websocket_handler_failed", { error: error.message, stack: error.stack })
+      log.error("websocket.fault", { error })
       client.close(INTERNAL_ERROR, "internal error")
     },
   }

@@ -1,17 +1,19 @@
 import { expect, test } from "bun:test"
 import type { LogFields } from "../../src/observe/log.ts"
+import type { LogEvent } from "../../src/observe/log_events.ts"
 import { createLog } from "../../src/observe/log_json.ts"
 
+const EVENT: LogEvent = "worker.lost"
 const AT = Date.UTC(2025, 0, 2, 3, 4, 5, 6)
 
 /** Logs one event and returns the line and what it parses to. */
-function logged(fields: LogFields, event = "something.happened") {
+function logged(fields: LogFields, event: string = EVENT) {
   const lines: string[] = []
   createLog(
     "debug",
     (line) => lines.push(line),
     () => AT,
-  ).warn(event, fields)
+  ).warn(event as LogEvent, fields)
   expect(lines).toHaveLength(1)
   return { line: lines[0]!, entry: JSON.parse(lines[0]!) }
 }
@@ -19,24 +21,24 @@ function logged(fields: LogFields, event = "something.happened") {
 test("[C-8.3 C-8.9] an event is one JSON line with time, level and event first", () => {
   const { line } = logged({ route: "GET /a", ms: 12.5, ok: true, none: null })
   expect(line).toBe(
-    '{"time":"2025-01-02T03:04:05.006Z","level":"warn","event":"something.happened","route":"GET /a","ms":12.5,"ok":true,"none":null}',
+    '{"time":"2025-01-02T03:04:05.006Z","level":"warn","event":"worker.lost","route":"GET /a","ms":12.5,"ok":true,"none":null}',
   )
 })
 
 test("events below the level are not written", () => {
   const lines: string[] = []
   const log = createLog("warn", (line) => lines.push(line))
-  log.debug("a")
-  log.info("b")
-  log.warn("c")
-  log.error("d")
-  expect(lines.map((line) => JSON.parse(line).event)).toEqual(["c", "d"])
+  log.debug("worker.lost")
+  log.info("worker.replaced")
+  log.warn("circuit.opened")
+  log.error("config.rejected")
+  expect(lines.map((line) => JSON.parse(line).event)).toEqual(["circuit.opened", "config.rejected"])
 })
 
 test("a field cannot pose as time, level or event", () => {
   expect(logged({ level: "debug", event: "fake", time: "never" }).entry).toMatchObject({
     level: "warn",
-    event: "something.happened",
+    event: EVENT,
     time: "2025-01-02T03:04:05.006Z",
   })
 })
@@ -55,7 +57,7 @@ test("[F-71] a huge string is cut, a huge line keeps its head and the names of i
   const many = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`f${i}`, "y".repeat(8000)]))
   const { line, entry } = logged(many)
   expect(line.length).toBeLessThan(65_536)
-  expect(entry.event).toBe("something.happened")
+  expect(entry.event).toBe(EVENT)
   expect(entry.names).toHaveLength(60)
 })
 
@@ -132,7 +134,7 @@ test("fields that are one misbehaving proxy still give a line", () => {
       },
     },
   )
-  expect(logged(fields).entry).toMatchObject({ event: "something.happened", fields: "[unreadable: trap]" })
+  expect(logged(fields).entry).toMatchObject({ event: EVENT, fields: "[unreadable: trap]" })
 })
 
 test("[F-72 T-10.2] secrets are redacted by the name of their field, at any depth", () => {

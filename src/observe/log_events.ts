@@ -1,0 +1,53 @@
+/** Least serious first. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+type Row = readonly [event: string, level: LogLevel, doc: string]
+
+/** Every event of the gateway's own log, as `noun.what_happened`, with its level and meaning. For the reference page too. */
+export const LOG_EVENTS = [
+  ["gateway.started", "info", "Clients are answered; with the addresses, the workers and the time it took."],
+  ["gateway.stopping", "info", "A `signal` ends the gateway: from now on it drains."],
+  ["gateway.cut_off", "warn", "`workers` were still busy when `server.shutdown_timeout` was over."],
+  ["gateway.stopped", "info", "Everything is closed."],
+  ["config.applied", "info", "A reload is in force, as this `generation`; with its warnings."],
+  ["config.restart_needed", "warn", "The new config changes `settings` that take effect at the next start."],
+  ["config.rejected", "error", "A reload was refused for these `problems`; the old config stays in force."],
+  ["tls.replaced", "info", "New connections get the new certificate."],
+  ["tls.rejected", "error", "The new certificate cannot be used; the old one stays."],
+  ["admin.token", "warn", "The random admin `token` of this run, as the config has none."],
+  ["admin.denied", "warn", "A request to the admin port without the token."],
+  ["circuit.opened", "warn", "A `service` kept failing: requests to it get 503 at once."],
+  ["circuit.closed", "warn", "The `service` answers again."],
+  ["circuit.reset", "warn", "An operator closed the circuit of a `service`."],
+  ["instance.unhealthy", "warn", "Its health checks failed; with the last `reason`."],
+  ["instance.healthy", "warn", "Its health checks pass again."],
+  ["instance.ejected", "warn", "It failed real traffic and gets none for `for_ms`."],
+  ["instance.returned", "warn", "An operator ended the ejections of a `service`: `returned` of them."],
+  [
+    "instance.address_refused",
+    "error",
+    "Its name led to link-local `addresses`, which are not connected to.",
+  ],
+  ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
+  ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],
+  ["worker.replaced", "info", "The new thread answers clients."],
+  ["request.fault", "error", "A bug of the gateway: the request was answered with 500."],
+  [
+    "response.fault",
+    "error",
+    "An answer that cannot be sent, as of a header with a line break; it became a 500.",
+  ],
+  ["policy.fault", "error", "A bug in a step of a `policy`."],
+  ["upgrade.fault", "error", "The runtime refused to complete a WebSocket handshake."],
+  ["websocket.fault", "error", "A bug in a WebSocket's handler; its client was closed with 1011."],
+  ["door.fault", "error", "A bug in what reads requests; the request was answered with 500."],
+  ["admin.fault", "error", "A bug in the admin API; the request was answered with 500."],
+  [
+    "process.fault",
+    "error",
+    "A bug that nothing caught: counted, and the process goes on. At most 20 a minute.",
+  ],
+] as const satisfies readonly Row[]
+
+export type LogEvent = (typeof LOG_EVENTS)[number][0]
