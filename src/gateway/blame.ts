@@ -16,6 +16,8 @@ export function toFailure(failure: UpstreamFailure): Failure {
       return fail("BAD_GATEWAY", { cause })
     case "timeout":
       return fail("GATEWAY_TIMEOUT", { cause })
+    case "client_slow":
+      return fail("REQUEST_TIMEOUT", { cause })
     case "no_instance":
       return fail("SERVICE_UNAVAILABLE", { cause, retryAfterS })
     case "overloaded":

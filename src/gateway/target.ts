@@ -83,6 +83,7 @@ function fallBack(
   failure: UpstreamFailure,
   timeoutMs: number,
 ): Failure | undefined | Promise<Failure | undefined> {
+  if (failure.kind === "client_slow") exchange.uploadFault = "REQUEST_TIMEOUT"
   if (exchange.uploadFault !== "") return uploadFailure(exchange)
   if (fallback === undefined || failure.kind === "client_gone") return toFailure(failure)
   if (fallback.kind === "service") return askService(exchange, fallback.service, undefined, timeoutMs)

@@ -55,8 +55,10 @@ export class Attempt implements UpstreamRequest {
   get deadlineAt(): number {
     const { body } = this
     // A slow upload is no slow answer: the wait for the head counts from the last byte of the request.
-    if (body instanceof WatchedBody) return Math.max(this.#deadlineAt, body.movedAt + this.#timeoutMs)
-    return this.#deadlineAt
+    if (!(body instanceof WatchedBody)) return this.#deadlineAt
+    // Nor is a client that pauses: the door and `idle_timeout` bound that.
+    if (body.state === "waiting_for_client") return Number.POSITIVE_INFINITY
+    return Math.max(this.#deadlineAt, body.movedAt + this.#timeoutMs)
   }
 
   get upload(): UploadState {

@@ -19,6 +19,8 @@ export interface UpstreamFailure {
     | "overloaded"
     | "circuit_open"
     | "client_gone"
+    /** The client's upload stood still for too long. */
+    | "client_slow"
   /** When it may be worth to try again; `undefined`: nothing is known. */
   readonly retryAfterMs: number | undefined
   /** For the log only. */
@@ -30,8 +32,8 @@ export type Forwarded = { readonly kind: "answer"; readonly answer: Answer } | U
 /**
  * Asks a service for the answer to an exchange: chooses an instance, asks it, and asks again where that is
  * safe and affordable. `timeoutMs`: longest wait from the start, retries included, to the answer's head;
- * while a body is being sent it counts from its last byte. An answer's body may still be coming in; whoever
- * does not want it must cancel it.
+ * while a body is being sent it counts from its last byte, and stands still while the client is waited for. An
+ * answer's body may still be coming in; whoever does not want it must cancel it.
  */
 export async function forward(exchange: Exchange, service: Service, timeoutMs: number): Promise<Forwarded> {
   const { breaker, budget, retry, deps } = service
@@ -74,6 +76,10 @@ export async function forward(exchange: Exchange, service: Service, timeoutMs: n
     // 4. Learn from how it went.
     const blame = attempt.settle(asked)
     if (asked.kind === "response" && blame === "nobody") return ended(exchange, asked, startedAt, deps.now())
+    if (asked.kind === "failed" && asked.reason === "timeout" && blame === "client") {
+      exchange.upstreamMs += deps.now() - startedAt
+      return failure("client_slow", asked.cause)
+    }
 
     // 5. Decide whether to ask again: safe, worth it, in time, affordable, and the circuit still closed.
     at = deps.now()

@@ -112,6 +112,18 @@ describe("too slow", () => {
   })
 })
 
+test("[F-18] a body that stops is the client's doing: 408, no fallback, whichever bound it meets first", async () => {
+  const edge = edgeWith({
+    script: () => undefined,
+    service: { idle_timeout: "100ms", timeout: "50ms", fallback: { status: 200, body: "instead" } },
+  })
+  const client = await openClient(edge.port)
+  const response = await client.send(`${head("Content-Length: 100000\r\n")}he`).response()
+  expect([response.status, code(response.body)]).toEqual([408, "REQUEST_TIMEOUT"])
+  await client.ended()
+  await idle(edge)
+})
+
 describe.concurrent("honest and slow", () => {
   test("[F-19] an upload of 1 KB a second outlives the idle timeout and completes", async () => {
     const edge = edgeWith({

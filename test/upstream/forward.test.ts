@@ -266,14 +266,28 @@ describe("[F-29 F-30] a bad upstream", () => {
 
   test("is not blamed for a client that stops in the middle of its upload", async () => {
     const silent = upstream(() => undefined)
-    const on = serviceOf([silent.url, nobody()], { breaker: {} })
+    const on = serviceOf([silent.url, nobody()], { breaker: {}, idle_timeout: "60ms" })
     const source = new HandSource(100)
-    const waiting = ask(on, "POST", source, 60)
+    const waiting = ask(on, "POST", source)
     // Whichever instance is tried first, the one that listens gets it.
     await until(() => source.sink !== undefined, "the upload to start")
     source.sink!.write(Buffer.from("abc"))
-    expect((await waiting).text).toBe("timeout")
+    expect((await waiting).text).toBe("client_slow")
     expect(on.service.members[0]!.state.consecutiveFailures).toBe(0)
+    expect(on.inFlight).toBe(0)
+  })
+
+  test("[F-19] has its whole timeout after a client that paused in its upload for longer", async () => {
+    const one = upstream((connection) => connection.seen("ab").then(() => connection.write(OK)))
+    const on = serviceOf([one.url])
+    const source = new HandSource(2)
+    const waiting = ask(on, "POST", source, 60)
+    await until(() => source.sink !== undefined, "the upload to start")
+    source.sink!.write(Buffer.from("a"))
+    await Bun.sleep(150)
+    source.sink!.write(Buffer.from("b"))
+    source.sink!.end()
+    expect((await waiting).text).toBe("200 ok")
   })
 
   test("[F-19] a slow upload may take longer than the timeout", async () => {
