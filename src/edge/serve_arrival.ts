@@ -1,9 +1,10 @@
 import type { Body } from "../http1/body.ts"
+import type { FieldList } from "../http1/field_list.ts"
 import type { Clock } from "../lib/clock.ts"
 import { canonicalHost, canonicalPath } from "../lib/target.ts"
 import type { Arrival, Exchange, FailureCodeOfDoor } from "../upstream/exchange.ts"
 import type { Watched } from "./in_flight.ts"
-import { ServeFields } from "./serve_fields.ts"
+import { readFields } from "./serve_fields.ts"
 import { Upload } from "./upload.ts"
 
 /** The part of Bun's server that reading a request needs. */
@@ -31,7 +32,7 @@ export class ServeArrival implements Arrival, Watched {
   readonly scheme: "http" | "https"
   readonly host: string = ""
   readonly peer: string
-  readonly fields: ServeFields
+  readonly fields: FieldList
   readonly body: Body = undefined
   readonly startedAt: number
   readonly protocol: string
@@ -46,13 +47,13 @@ export class ServeArrival implements Arrival, Watched {
     this.startedAt = clock()
     this.method = request.method
     this.scheme = secure ? "https" : "http"
-    const { headers } = request
+    const fields = readFields(request.headers)
+    this.fields = fields
     // HTTP/2 has no Connection and no Upgrade (RFC 9113 section 8.2.2).
-    this.protocol = http2 && !headers.has("connection") ? "HTTP" : "HTTP/1.1"
-    this.fields = new ServeFields(headers)
+    this.protocol = http2 && fields.get("connection") === undefined ? "HTTP" : "HTTP/1.1"
     this.peer = plainAddress(server.requestIP(request)?.address ?? "")
 
-    const host = canonicalHost(headers.get("host") ?? "")
+    const host = canonicalHost(fields.get("host") ?? "")
     const { url } = request
     // With a malformed Host the runtime's URL is a bare path, and whoever looks for the path in it finds another one.
     if (host === undefined || url.charCodeAt(0) !== 104) {
@@ -71,29 +72,32 @@ export class ServeArrival implements Arrival, Watched {
     this.ambiguousPath = path.ambiguous
     if (question !== -1) this.query = url.slice(question + 1)
 
-    const authorization = headers.get("authorization")
-    if (authorization !== null && TWO_CREDENTIALS.test(authorization)) {
+    const authorization = fields.get("authorization")
+    if (authorization !== undefined && TWO_CREDENTIALS.test(authorization)) {
       this.fault = "INVALID_REQUEST"
       return
     }
-    const length = headers.get("content-length")
-    const chunked = headers.has("transfer-encoding")
-    if (length === null && !chunked && !http2) return
+    const length = fields.get("content-length")
+    const chunked = fields.get("transfer-encoding") !== undefined
+    if (length === undefined && !chunked && !http2) return
     if (this.method === "GET" || this.method === "HEAD") {
       // The runtime drops such a body but keeps its length: forwarded, it would swallow the next request.
-      if (chunked || (length !== null && length !== "0")) this.fault = "INVALID_REQUEST"
+      if (chunked || (length !== undefined && length !== "0")) this.fault = "INVALID_REQUEST"
       return
     }
-    const type = headers.get("content-type")
-    if ((length !== null && !CONTENT_LENGTH.test(length)) || (type?.includes(",") && TWO_TYPES.test(type))) {
+    const type = fields.get("content-type")
+    if (
+      (length !== undefined && !CONTENT_LENGTH.test(length)) ||
+      (type?.includes(",") && TWO_TYPES.test(type))
+    ) {
       this.fault = "INVALID_REQUEST"
       return
     }
-    if (length === "0" || (length === null && !chunked && request.body === null)) return
+    if (length === "0" || (length === undefined && !chunked && request.body === null)) return
     const received = (count: number): void => {
       if (this.exchange !== undefined) this.exchange.bytesIn += count
     }
-    this.upload = new Upload(request, length === null ? undefined : Number(length), clock, received)
+    this.upload = new Upload(request, length === undefined ? undefined : Number(length), clock, received)
     this.body = this.upload
   }
 

@@ -12,7 +12,7 @@ import { METHODS } from "./routes.ts"
 import type { Runtime } from "./runtime.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { runRequestSteps, runResponseSteps } from "./steps.ts"
-import { askTarget, SMALL_BODY_BYTES, tooLarge } from "./target.ts"
+import { askTarget, fallBack, SMALL_BODY_BYTES, tooLarge } from "./target.ts"
 
 /**
  * The life of one request. When it resolves, `exchange.answer` is set (or the client has left): the door
@@ -39,7 +39,12 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
   if (verdict === undefined) {
     try {
       const asked = askTarget(exchange, target, route, runtime)
-      refusal = asked instanceof Promise ? await asked : asked
+      let outcome = asked instanceof Promise ? await asked : asked
+      if (outcome !== undefined && outcome.kind !== "answer" && outcome.kind !== "failure") {
+        outcome = await fallBack(exchange, target, outcome, route.timeoutMs)
+      }
+      if (outcome?.kind === "answer") exchange.answer = outcome.answer
+      else refusal = outcome
     } catch (error) {
       runtime.log.error("request.fault", { request_id: exchange.id, route: route.label, error })
       discardAnswer(exchange)

@@ -1,11 +1,12 @@
 import type { BodySource } from "../http1/body.ts"
 import { limitOf } from "../policies/body_limit.ts"
 import { type Failure, fail } from "../policies/failure.ts"
+import type { Answered } from "../policies/policy.ts"
 import type { Exchange } from "../upstream/exchange.ts"
-import { forward, type UpstreamFailure } from "../upstream/forward.ts"
+import { type Forwarded, forward, type UpstreamFailure } from "../upstream/forward.ts"
 import { WatchedBody } from "../upstream/watched_body.ts"
 import { toFailure } from "./blame.ts"
-import type { Fallback, Route, Target } from "./route.ts"
+import type { Route, Target } from "./route.ts"
 import type { Runtime } from "./runtime.ts"
 import { openSocket } from "./socket.ts"
 
@@ -14,83 +15,89 @@ export const SMALL_BODY_BYTES = 65_536
 
 export const tooLarge = (limit: number): Failure => fail("PAYLOAD_TOO_LARGE", { details: { limit } })
 
-/** Sets `exchange.answer`, or returns why there is none; a promise only where something is waited for. */
+/** What came of asking a target. `undefined`: `exchange.socket` is set. */
+export type Outcome = Forwarded | Failure | undefined
+
+type ServiceTarget = Extract<Target, { kind: "service" }>
+
+/** Asks the target; a promise only where something is waited for. */
 export function askTarget(
   exchange: Exchange,
   target: Target,
   route: Route,
   runtime: Runtime,
-): Failure | undefined | Promise<Failure | undefined> {
+): Outcome | Promise<Outcome> {
   switch (target.kind) {
     case "respond":
-      exchange.answer = target.answer
-      return undefined
+      return { kind: "answer", answer: target.answer }
     case "builtin":
-      return askBuiltin(exchange, target)
+      return target.answer(exchange).then((answer) => ({ kind: "answer", answer }))
     case "none":
       return fail("NOT_FOUND")
     case "service":
       if (route.websocket && exchange.header("upgrade") !== undefined) {
-        return askSocket(exchange, target, route.timeoutMs, runtime)
+        return askSocket(exchange, target.service, route.timeoutMs, runtime)
       }
-      return askService(exchange, target.service, target.fallback, route.timeoutMs)
+      return askService(exchange, target.service, route.timeoutMs)
   }
 }
-
-async function askBuiltin(
-  exchange: Exchange,
-  target: Extract<Target, { kind: "builtin" }>,
-): Promise<undefined> {
-  exchange.answer = await target.answer(exchange)
-}
-
-type ServiceTarget = Extract<Target, { kind: "service" }>
 
 /** A route with `websocket: relay` answers ordinary requests too. */
 async function askSocket(
   exchange: Exchange,
-  { service, fallback }: ServiceTarget,
+  service: ServiceTarget["service"],
   timeoutMs: number,
   runtime: Runtime,
-): Promise<Failure | undefined> {
+): Promise<Outcome> {
   const opened = await openSocket(exchange, service, timeoutMs, runtime)
-  return opened === "http" ? askService(exchange, service, fallback, timeoutMs) : opened
+  return opened === "http" ? askService(exchange, service, timeoutMs) : opened
 }
 
-async function askService(
+/** Without a body to take, the caller waits for the service itself: each promise in between has its price. */
+function askService(
   exchange: Exchange,
   service: ServiceTarget["service"],
-  fallback: Fallback | undefined,
   timeoutMs: number,
-): Promise<Failure | undefined> {
+): Promise<Forwarded | Failure> {
   const { body } = exchange
-  if (body !== undefined && !(body instanceof Uint8Array)) {
-    const whole = await takeSmallBody(body)
-    if (exchange.uploadFault !== "") return uploadFailure(exchange)
-    if (whole === "broken") return CUT_SHORT
-    if (whole !== undefined) exchange.body = whole
-  }
-  const forwarded = await forward(exchange, service, timeoutMs)
-  if (forwarded.kind !== "answer") return fallBack(exchange, fallback, forwarded, timeoutMs)
-  exchange.answer = forwarded.answer
-  return undefined
+  if (body === undefined || body instanceof Uint8Array) return forward(exchange, service, timeoutMs)
+  return askWithBody(exchange, body, service, timeoutMs)
+}
+
+async function askWithBody(
+  exchange: Exchange,
+  body: BodySource,
+  service: ServiceTarget["service"],
+  timeoutMs: number,
+): Promise<Forwarded | Failure> {
+  const whole = await takeSmallBody(body)
+  if (exchange.uploadFault !== "") return uploadFailure(exchange)
+  if (whole === "broken") return CUT_SHORT
+  if (whole !== undefined) exchange.body = whole
+  return forward(exchange, service, timeoutMs)
 }
 
 /** The service gave no answer: the fallback does, if there is one and the client is not to blame. */
-function fallBack(
+export async function fallBack(
   exchange: Exchange,
-  fallback: Fallback | undefined,
+  target: Target,
   failure: UpstreamFailure,
   timeoutMs: number,
-): Failure | undefined | Promise<Failure | undefined> {
+): Promise<Answered | Failure> {
   if (failure.kind === "client_slow") exchange.uploadFault = "REQUEST_TIMEOUT"
   if (exchange.uploadFault !== "") return uploadFailure(exchange)
+  const fallback = target.kind === "service" ? target.fallback : undefined
   if (fallback === undefined || failure.kind === "client_gone") return toFailure(failure)
-  if (fallback.kind === "service") return askService(exchange, fallback.service, undefined, timeoutMs)
-  exchange.failure = toFailure(failure).code
-  exchange.answer = fallback.answer
-  return undefined
+  if (fallback.kind === "respond") {
+    exchange.failure = toFailure(failure).code
+    return { kind: "answer", answer: fallback.answer }
+  }
+  const second = await askService(exchange, fallback.service, timeoutMs)
+  if (second.kind === "answer" || second.kind === "failure") return second
+  return fallBack(exchange, NO_FURTHER, second, timeoutMs)
 }
+
+const NO_FURTHER: Target = { kind: "none" }
 
 const CUT_SHORT = fail("INVALID_REQUEST", { message: "The request body was cut short." })
 

@@ -220,7 +220,10 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
       return
     }
     const some = decoder !== undefined && decoder.end > decoder.start
-    const first = some ? bytes.subarray(decoder.start, decoder.end) : EMPTY
+    // Not `subarray`: that of Buffer costs several times as much.
+    const first = some
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset + decoder.start, decoder.end - decoder.start)
+      : EMPTY
     this.#persistent = head.persistent && end === bytes.length
     if (decoder === undefined || decoder.done) {
       this.#release()

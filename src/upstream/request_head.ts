@@ -16,29 +16,32 @@ export function writeRequestHead(
   at += out.latin1Write(start, at)
   const { requestEdits } = exchange
   at = exchange.arrival.fields.copy(out, at, requestEdits)
-  const { added } = requestEdits
-  for (let i = 0; i < added.length; i += 2) at = writeLine(out, at, added[i]!, added[i + 1]!)
-  return at
+  return writeLines(out, at, requestEdits.added)
 }
 
-function writeLine(out: Buffer, at: number, name: string, value: string): number {
-  let widest = 0
-  let control = false
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i)
-    if (code > widest) widest = code
-    if ((code < 0x20 && code !== 0x09) || code === 0x7f) control = true
+/** What policies add may come from a token or a path: it must not end its line. */
+function writeLines(out: Buffer, at: number, lines: readonly string[]): number {
+  let text = ""
+  let latin1 = true
+  for (let i = 0; i < lines.length; i += 2) {
+    let value = lines[i + 1]!
+    let control = false
+    for (let k = 0; k < value.length; k++) {
+      const code = value.charCodeAt(k)
+      if (code > 0xff) latin1 = false
+      if ((code < 0x20 && code !== 0x09) || code === 0x7f) control = true
+    }
+    if (control) value = value.replace(/[\0-\x08\x0a-\x1f\x7f]/g, " ")
+    text += `${lines[i]}: ${value}\r\n`
   }
-  // What a policy adds may come from a token or a path: it must not end the line.
-  if (control) value = value.replace(/[\0-\x08\x0a-\x1f\x7f]/g, " ")
-  const line = `${name}: ${value}\r\n`
-  if (widest <= 0xff) {
-    room(out, at + line.length)
-    return at + out.latin1Write(line, at)
+  if (latin1) {
+    room(out, at + text.length)
+    return at + out.latin1Write(text, at)
   }
   // Latin-1 would cut the code units to a byte, and U+010A to a line feed.
-  room(out, at + Buffer.byteLength(line))
-  return at + out.write(line, at, "utf8")
+  const bytes = Buffer.byteLength(text)
+  room(out, at + bytes)
+  return at + out.write(text, at, bytes, "utf8")
 }
 
 function room(out: Buffer, end: number): void {
