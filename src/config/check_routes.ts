@@ -1,4 +1,5 @@
-import { checkAnswer, checkServiceName, HEADER_NAME } from "./check_target.ts"
+import { isFieldName } from "../policies/header_rules.ts"
+import { checkAnswer, checkServiceName } from "./check_target.ts"
 import type { Decoded } from "./decode.ts"
 import { type HostPattern, type Pattern, parseHostPattern, parsePattern } from "./pattern.ts"
 import { effectivePolicies } from "./policies.ts"
@@ -33,7 +34,7 @@ function checkMatch(route: RouteConfig, at: Path, report: Report): void {
   const seen = new Set<string>()
   for (const name of Object.keys(route.headers)) {
     const lower = name.toLowerCase()
-    if (!HEADER_NAME.test(name)) report.problem([...at, "headers", name], "no header can have this name")
+    if (!isFieldName(name)) report.problem([...at, "headers", name], "no header can have this name")
     else if (seen.has(lower))
       report.problem([...at, "headers", name], "the same header twice; case does not count")
     seen.add(lower)

@@ -1,10 +1,8 @@
 import { didYouMean } from "../lib/suggest.ts"
+import { isFieldName, isFieldValue } from "../policies/header_rules.ts"
 import type { Decoded } from "./decode.ts"
 import type { Path } from "./problem.ts"
 import type { Report } from "./report.ts"
-
-/** RFC 9110 section 5.6.2: a token. */
-export const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 /** A static answer, of a route or a fallback. */
 export function checkAnswer(
@@ -20,11 +18,11 @@ export function checkAnswer(
     report.problem([...at, "body"], `an answer with status ${answer.status} has no body`)
   }
   for (const [name, value] of Object.entries(answer.headers)) {
-    if (!HEADER_NAME.test(name)) report.problem([...at, "headers", name], "no header can have this name")
-    if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
+    if (!isFieldName(name)) report.problem([...at, "headers", name], "no header can have this name")
+    if (!isFieldValue(value)) {
       report.problem(
         [...at, "headers", name],
-        "a header value cannot hold line breaks, controls or characters beyond Latin-1",
+        "cannot be a header value: no line breaks, controls, outer spaces or characters beyond Latin-1; at most 8 KB",
       )
     }
   }

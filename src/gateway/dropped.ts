@@ -1,11 +1,7 @@
 import { HOP_BY_HOP, type NameSet } from "../http1/fields.ts"
+import { TOKEN } from "../lib/token.ts"
+import { isOwnPrefix, OWN_FIELDS } from "../policies/header_rules.ts"
 import type { Exchange } from "../upstream/exchange.ts"
-
-/** Who the client is, in the gateway's own words: never taken from the client. Also all of `x-user-*`. */
-const IDENTITY = ["x-client-id", "x-api-key-id"]
-
-/** Where the request comes from, in the gateway's own words (gateway/proxies.ts). Also all of `x-forwarded-*`. */
-const FORWARDED = ["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"]
 
 /** Make some services take the request for another one than the gateway decided on. */
 const OVERRIDES = [
@@ -16,16 +12,7 @@ const OVERRIDES = [
   "x-method-override",
 ]
 
-/** Written anew for each hop by the upstream client. */
-const FRAMING = ["host", "content-length", "expect"]
-
-const names: ReadonlySet<string> = new Set([
-  ...HOP_BY_HOP,
-  ...FRAMING,
-  ...IDENTITY,
-  ...FORWARDED,
-  ...OVERRIDES,
-])
+const names: ReadonlySet<string> = new Set([...OWN_FIELDS, ...OVERRIDES])
 
 /**
  * Client fields no service ever sees. A name with an underscore is dropped too: CGI-like servers read
@@ -34,16 +21,11 @@ const names: ReadonlySet<string> = new Set([
 export const DROPPED_FROM_REQUEST: NameSet = { has: isDropped }
 
 function isDropped(name: string): boolean {
-  return (
-    names.has(name) || name.includes("_") || name.startsWith("x-user-") || name.startsWith("x-forwarded-")
-  )
+  return names.has(name) || name.includes("_") || isOwnPrefix(name)
 }
 
 /** Service fields no client sees: hop-by-hop; the door writes the framing anew. */
 export const DROPPED_FROM_RESPONSE: NameSet = new Set([...HOP_BY_HOP, "content-length"])
-
-/** A field name (RFC 9110 section 5.6.2). The runtime throws when asked for a header of another name. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
 
 /** End-to-end fields that a `Connection` header may not take away. */
 const PROTECTED: ReadonlySet<string> = new Set([
@@ -67,6 +49,7 @@ export function dropNominated(exchange: Exchange): void {
   if (connection === undefined || connection === "keep-alive" || connection === "close") return
   for (const option of connection.toLowerCase().split(",")) {
     const name = option.trim()
+    // The runtime throws when asked for a header whose name is no token.
     if (!TOKEN.test(name) || PROTECTED.has(name) || isDropped(name)) continue
     if (exchange.header(name) !== undefined) exchange.requestEdits.drop(name)
   }

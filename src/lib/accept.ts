@@ -1,3 +1,5 @@
+import { TOKEN } from "./token.ts"
+
 /** One member of an Accept or Accept-Encoding header. */
 export interface Preference {
   /** Media range or coding in lower case, without parameters. */
@@ -10,7 +12,6 @@ export interface Preference {
 
 /** Members read of one header; a header of 16 KB can hold thousands, and no client needs so many. */
 const MAX_MEMBERS = 64
-const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
 const RANGE = /^[!#$%&'*+.^_`|~0-9a-z-]+\/[!#$%&'*+.^_`|~0-9a-z-]+$/
 const WEIGHT = /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/
 

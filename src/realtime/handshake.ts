@@ -1,4 +1,5 @@
 import type { Fields } from "../http1/fields.ts"
+import { TOKEN } from "../lib/token.ts"
 import { type Failure, fail } from "../policies/failure.ts"
 
 /** What a request is, seen as a WebSocket handshake (RFC 6455 section 4.2.1). */
@@ -20,7 +21,6 @@ const NOT_WEBSOCKET: NotWebSocket = { kind: "http" }
 const NO_PROTOCOLS: HandshakeOk = { kind: "websocket", protocols: [] }
 /** Base64 of exactly 16 bytes. */
 const KEY = /^[A-Za-z0-9+/]{22}==$/
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
 /**
  * Checks a request that may ask for a WebSocket. Anything that names `websocket` in `Upgrade` is held to the

@@ -87,7 +87,7 @@ describe("routes", () => {
     [
       "a split header",
       'path: /, respond: { headers: { x-a: "1\\r\\nx-b: 2" } }',
-      "routes[0].respond.headers.x-a: a header value cannot hold line breaks, controls or characters beyond Latin-1",
+      "routes[0].respond.headers.x-a: cannot be a header value: no line breaks, controls, outer spaces or characters beyond Latin-1; at most 8 KB",
     ],
     [
       "own and dropped",
