@@ -1,41 +1,10 @@
 import type { Body } from "../../src/http1/body.ts"
-import { type Fields, HOP_BY_HOP, type NameSet } from "../../src/http1/fields.ts"
+import { FieldList } from "../../src/http1/field_list.ts"
+import { type Fields, HOP_BY_HOP } from "../../src/http1/fields.ts"
 import { type Answer, type Arrival, Exchange, type RouteInfo } from "../../src/upstream/exchange.ts"
 
 /** Header lines in wire order; a repeated name is a repeated line. */
 export type HeaderLines = readonly (readonly [name: string, value: string])[]
-
-/** Fields made of plain lines; names are lowered, as every door does. */
-export class ListFields implements Fields {
-  readonly #lines: readonly string[]
-
-  constructor(lines: HeaderLines) {
-    this.#lines = lines.flatMap(([name, value]) => [name.toLowerCase(), value])
-  }
-
-  get(name: string): string | undefined {
-    let found: string | undefined
-    for (let i = 0; i < this.#lines.length; i += 2) {
-      if (this.#lines[i] === name)
-        found = found === undefined ? this.#lines[i + 1] : `${found}, ${this.#lines[i + 1]}`
-    }
-    return found
-  }
-
-  flat(): readonly string[] {
-    return this.#lines
-  }
-
-  copy(out: Buffer, at: number, dropped: NameSet): number {
-    for (let i = 0; i < this.#lines.length; i += 2) {
-      if (dropped.has(this.#lines[i]!)) continue
-      const line = `${this.#lines[i]}: ${this.#lines[i + 1]}\r\n`
-      if (at + line.length > out.length) throw new RangeError("copying header fields: the buffer is full")
-      at += out.write(line, at, "latin1")
-    }
-    return at
-  }
-}
 
 export interface ExchangeParts extends Partial<Omit<Arrival, "fields">> {
   headers?: HeaderLines | Record<string, string>
@@ -44,9 +13,8 @@ export interface ExchangeParts extends Partial<Omit<Arrival, "fields">> {
 
 /** Fields from pairs (when a name repeats) or from an object. */
 export function makeFields(headers: HeaderLines | Record<string, string> = []): Fields {
-  return new ListFields(
-    Array.isArray(headers) ? (headers as HeaderLines) : Object.entries(headers as Record<string, string>),
-  )
+  const lines = Array.isArray(headers) ? (headers as HeaderLines) : Object.entries(headers)
+  return new FieldList(lines.flatMap(([name, value]) => [name.toLowerCase(), value]))
 }
 
 /** An exchange as a door would make it; what is left out is a plain `GET /` from 192.0.2.1. */
