@@ -250,8 +250,9 @@ export class Control {
     }
     const errors = await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
     if (errors.length > 0) {
-      // Only compiling finds these; the workers that refused still have the old one, the others go back to it.
-      this.#generation = this.#nextGeneration(old.number, old.config)
+      // Only compiling finds these. All go back to the old one and its very records: health checks write there.
+      this.#slots.restore(old.slots)
+      this.#generation = old
       await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
       return this.#reject(errors.map((message) => ({ path: "", message })))
     }

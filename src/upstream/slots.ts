@@ -47,6 +47,12 @@ export class SlotDirectory {
       instances: this.#instances.assign(keys, (slot) => clearInstance(this.#memory, slot, this.#now())),
     }
   }
+
+  /** Takes the last `assign` back: what `slots`, the one before it, had given out is in use again as it was. */
+  restore(slots: Slots): void {
+    this.#services.restore(slots.services)
+    this.#instances.restore(slots.instances)
+  }
 }
 
 class SlotTable {
@@ -54,7 +60,7 @@ class SlotTable {
   readonly #capacity: number
   readonly #used = new Map<string, number>()
   /** Oldest freed first. */
-  readonly #freed: number[] = []
+  #freed: number[] = []
   #next = 0
 
   constructor(noun: string, capacity: number) {
@@ -86,5 +92,12 @@ class SlotTable {
       slots[key] = slot
     }
     return slots
+  }
+  restore(slots: Readonly<Record<string, number>>): void {
+    for (const [key, slot] of this.#used) if (slots[key] !== slot) this.#freed.push(slot)
+    this.#used.clear()
+    for (const key in slots) this.#used.set(key, slots[key]!)
+    const used = new Set(this.#used.values())
+    this.#freed = this.#freed.filter((slot) => !used.has(slot))
   }
 }

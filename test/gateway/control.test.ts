@@ -138,6 +138,28 @@ test("[F-47] a config only compiling refuses is kept out of every worker; the ol
   expect(await (await get("/")).text()).toBe("next")
 })
 
+test("[F-47] after a refused config the health checks of the old one still reach every worker", async () => {
+  let status = 200
+  const upstream = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () => new Response("", { status }),
+  })
+  upstreams.push(upstream)
+  const health = { path: "/", interval: "20ms", unhealthy_after: 1, healthy_after: 1 }
+  const { control, reloadWith } = await open({
+    services: { app: { instances: [`http://127.0.0.1:${upstream.port}`], health } },
+    routes: [{ path: "/", service: "app" }],
+  })
+  const refused = await reloadWith({
+    services: { other: { instances: ["gopher://nowhere"] } },
+    routes: [{ path: "/", service: "other" }],
+  })
+  expect(refused.result).toBe("rejected")
+  status = 503
+  await until(() => control.services()[0]!.instances[0]!.healthy === false, "the checks to be seen")
+})
+
 test("[F-47] reloads asked for at once happen one after another, and those that wait become one", async () => {
   const { control, reloadWith } = await open(HELLO)
   const outcomes = await Promise.all(Array.from({ length: 20 }, () => reloadWith(HELLO)))

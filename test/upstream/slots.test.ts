@@ -44,6 +44,26 @@ test("records run out with an error that says how many fit, and nothing is lost"
     directory.assign(Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`r${round}-${i}`, config])))
 })
 
+test("[F-47] an assignment that is taken back leaves every record where and as it was", () => {
+  const memory = createUpstreamMemory(1)
+  const directory = new SlotDirectory(memory, () => 5)
+  const both = { s: serviceConfig({ instances: [A, B] }), t: serviceConfig({ instances: [A] }) }
+  const before = directory.assign(both)
+  const state = new InstanceState(memory, before.instances[instanceKey("t", A)]!)
+  state.setHealth(false, 1)
+  const other = directory.assign({
+    s: serviceConfig({ instances: [B] }),
+    u: serviceConfig({ instances: [A] }),
+  })
+  directory.restore(before)
+  expect(directory.assign(both)).toEqual(before)
+  expect(state.healthy).toBe(false)
+  // What only the other one had is free again, and nothing is given out twice.
+  const all = directory.assign({ ...both, u: serviceConfig({ instances: [A] }) })
+  expect(new Set(Object.values(all.instances)).size).toBe(4)
+  expect(other.services.u).not.toBe(before.services.t!)
+})
+
 test("the requests in flight of a dead worker are taken back, those of the others stay", () => {
   const memory = createUpstreamMemory(3)
   const states = [0, 4095].map((slot) => new InstanceState(memory, slot))
