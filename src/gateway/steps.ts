@@ -68,6 +68,8 @@ function responseFault(exchange: Exchange, step: Step<"response">, error: unknow
   logFault(exchange, step.policy, "response", error, runtime)
   if (!step.failsClosed) return
   discardAnswer(exchange)
+  exchange.socket?.refused()
+  exchange.socket = undefined
   exchange.responseEdits.reset()
   refuse(exchange, policyFailure(step.policy), runtime)
 }
