@@ -1,10 +1,8 @@
 import Type, { type StaticDecode } from "typebox"
+import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
-import { ServiceSchema } from "../upstream/service.ts"
-
-const object = <P extends Type.TProperties>(properties: P, options: Type.TObjectOptions = {}) =>
-  Type.Object(properties, { additionalProperties: false, ...options })
+import { ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
 
 type PolicyList = (typeof ORDER)[number]
 type PolicyOptions = { [P in PolicyList as P["name"]]: Type.TOptional<P["schema"]> }
@@ -19,7 +17,7 @@ const PolicyName = Type.Enum(
   { description: "Name of a policy." },
 )
 
-export const TlsSchema = object(
+const TlsSchema = strictObject(
   {
     cert: Type.String({ description: "PEM file: the certificate, then its chain." }),
     key: Type.String({ description: "PEM file: the private key." }),
@@ -34,7 +32,7 @@ export const TlsSchema = object(
 /** Bytes of the largest message the runtime's WebSocket client takes. */
 export const MAX_WEBSOCKET_MESSAGE = 128 * 1024 * 1024
 
-const WebsocketSchema = object(
+const WebsocketSchema = strictObject(
   {
     max_message: Size({
       default: "16MB",
@@ -55,7 +53,7 @@ const WebsocketSchema = object(
   { default: {}, description: "WebSockets of routes with `websocket: relay`." },
 )
 
-export const ServerSchema = object(
+const ServerSchema = strictObject(
   {
     host: Type.String({ default: "0.0.0.0", description: "Address to listen on." }),
     port: Type.Integer({
@@ -112,7 +110,7 @@ export const ServerSchema = object(
   { default: {}, description: "The port clients come to." },
 )
 
-export const AdminSchema = object(
+const AdminSchema = strictObject(
   {
     host: Type.String({ default: "127.0.0.1", description: "Address to listen on." }),
     port: Type.Integer({
@@ -131,17 +129,7 @@ export const AdminSchema = object(
   { default: {}, description: "The port operators come to; always authenticated." },
 )
 
-const RespondSchema = object(
-  {
-    status: Type.Integer({ minimum: 200, maximum: 599, default: 200, description: "Status of the answer." }),
-    headers: Type.Record(Type.String(), Type.String(), {
-      default: {},
-      description: "Headers of the answer.",
-    }),
-    body: Type.String({ default: "", description: "Body of the answer." }),
-  },
-  { description: "Answers in place of a service." },
-)
+const RespondSchema = strictObject(STATIC_ANSWER, { description: "Answers in place of a service." })
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const
 
@@ -151,7 +139,7 @@ const PathPattern = Type.String({
     "Literal segments, `:name` or `{name}` for one segment, `*` at the end for the rest (also none).",
 })
 
-export const RouteSchema = object({
+export const RouteSchema = strictObject({
   path: PathPattern,
   methods: Type.Array(Type.Enum([...METHODS]), {
     default: [],
@@ -192,7 +180,7 @@ export const RouteSchema = object({
   summary: Type.Optional(Type.String({ description: "One line for the API reference at /docs." })),
   description: Type.Optional(Type.String({ description: "More for the API reference." })),
   examples: Type.Optional(
-    object(
+    strictObject(
       {
         request: Type.Optional(Type.Unknown({ description: "Example body of a request." })),
         response: Type.Optional(Type.Unknown({ description: "Example body of an answer." })),
@@ -204,7 +192,7 @@ export const RouteSchema = object({
   ...policyOptions,
 })
 
-export const LogSchema = object(
+const LogSchema = strictObject(
   {
     level: Type.Union(
       [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
@@ -218,7 +206,7 @@ export const LogSchema = object(
   },
 )
 
-export const ConfigSchema = object({
+export const ConfigSchema = strictObject({
   server: ServerSchema,
   admin: AdminSchema,
   log: LogSchema,
@@ -226,7 +214,7 @@ export const ConfigSchema = object({
     default: {},
     description: "What the gateway stands in front of, by name.",
   }),
-  defaults: object(policyOptions, {
+  defaults: strictObject(policyOptions, {
     default: {},
     description: "Policies every route has unless it says otherwise.",
   }),
@@ -241,5 +229,4 @@ export const ConfigSchema = object({
 export type Config = StaticDecode<typeof ConfigSchema>
 export type RouteConfig = StaticDecode<typeof RouteSchema>
 export type ServerConfig = StaticDecode<typeof ServerSchema>
-export type AdminConfig = StaticDecode<typeof AdminSchema>
 export type TlsConfig = StaticDecode<typeof TlsSchema>

@@ -8,7 +8,7 @@ export interface Watched {
 }
 
 /** How often requests are looked at, and the age from which a client's leaving is listened for. */
-export const WATCH_MS = 25
+const WATCH_MS = 25
 
 /**
  * Requests under way at one door. The runtime tells that a client has left by the request's abort signal,

@@ -29,7 +29,7 @@ export function canonicalPath(path: string): CanonicalPath | undefined {
 }
 
 /** True for the paths nearly all requests have: only literals, no empty and no dot segment. */
-export function isCanonical(path: string): boolean {
+function isCanonical(path: string): boolean {
   if (path.charCodeAt(0) !== SLASH) return false
   let previous = SLASH
   for (let i = 1; i < path.length; i++) {

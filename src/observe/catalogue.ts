@@ -47,7 +47,6 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
 /** States of pooled connections, by index. */
 export const POOL_STATES = ["idle", "busy", "waiting"] as const
-export type PoolState = (typeof POOL_STATES)[number]
 
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191

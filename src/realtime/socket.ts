@@ -23,35 +23,29 @@ export interface SocketHandler {
 }
 
 export interface SocketOptions {
-  /** Largest message a client may send, bytes; a larger one closes the connection with 1009. Default 16 MB. */
-  readonly maxPayloadBytes?: number
-  /**
-   * Bytes queued for one client beyond which a further `send` is refused (it returns 0). A message that
-   * meets a shorter queue is always taken whole. Default 16 MB.
-   */
-  readonly maxQueuedBytes?: number
-  /**
-   * Seconds without a frame from the client until it counts as gone, 8 to 960. It is pinged shortly before,
-   * so only a dead or stuck one is. Default 120.
-   */
-  readonly idleTimeoutS?: number
+  /** Largest message a client may send, bytes; a larger one closes the connection with 1009. */
+  readonly maxPayloadBytes: number
   readonly log: Log
 }
 
-const DEFAULT_PAYLOAD_BYTES = 16 * 1024 * 1024
-const DEFAULT_QUEUED_BYTES = 16 * 1024 * 1024
-const DEFAULT_IDLE_S = 120
+/**
+ * Bytes queued for one client beyond which a further `send` is refused (it returns 0). A message that meets a
+ * shorter queue is always taken whole.
+ */
+const MAX_QUEUED_BYTES = 16 * 1024 * 1024
+/** A client without a frame for this long counts as gone. It is pinged shortly before, so only a dead or stuck one is. */
+const GONE_AFTER_S = 120
 const INTERNAL_ERROR = 1011
 
 /** What the Serve door gives to `Bun.serve({ websocket })`: each event goes to the socket's own handler. */
 export function websocketHandlers(options: SocketOptions): WebSocketHandler<SocketHandler> {
   const { log } = options
   return {
-    maxPayloadLength: options.maxPayloadBytes ?? DEFAULT_PAYLOAD_BYTES,
-    backpressureLimit: options.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES,
+    maxPayloadLength: options.maxPayloadBytes,
+    backpressureLimit: MAX_QUEUED_BYTES,
     // Handlers see the refused send and say why with a close code; the runtime would only drop the line.
     closeOnBackpressureLimit: false,
-    idleTimeout: options.idleTimeoutS ?? DEFAULT_IDLE_S,
+    idleTimeout: GONE_AFTER_S,
     sendPings: true,
     // Compressed on both sides of a relay, each message would be inflated and deflated again on its way.
     perMessageDeflate: false,

@@ -129,7 +129,7 @@ export function backoffMs(rules: RetryRules, attempt: number, random: () => numb
 }
 
 /** Span over which retries are set against requests. */
-export const BUDGET_SPAN_MS = 10_000
+const BUDGET_SPAN_MS = 10_000
 /** Retries within the span that are always allowed, so that a quiet service can retry at all. */
 export const BUDGET_MINIMUM = 10
 

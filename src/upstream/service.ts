@@ -1,13 +1,11 @@
 import Type, { type StaticDecode } from "typebox"
+import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 
-const object = <P extends Type.TProperties>(properties: P, options: Type.TObjectOptions = {}) =>
-  Type.Object(properties, { additionalProperties: false, ...options })
-
-export const InstanceSchema = Type.Union(
+const InstanceSchema = Type.Union(
   [
     Type.String({ description: "Shorthand: the URL alone." }),
-    object({
+    strictObject({
       url: Type.String({ description: "http://host:port, https://host:port or unix:/path/to.sock." }),
       weight: Type.Integer({
         minimum: 1,
@@ -20,7 +18,7 @@ export const InstanceSchema = Type.Union(
   { description: "One running copy of the service." },
 )
 
-export const HealthSchema = object(
+export const HealthSchema = strictObject(
   {
     path: Type.String({ pattern: "^/", description: "Path asked by GET." }),
     interval: Duration({
@@ -49,7 +47,7 @@ export const HealthSchema = object(
   { description: "Active health checks, started at once." },
 )
 
-export const EjectionSchema = object(
+const EjectionSchema = strictObject(
   {
     consecutive_failures: Type.Integer({
       minimum: 1,
@@ -73,7 +71,7 @@ export const EjectionSchema = object(
   { default: {}, description: "Passive health: instances that fail real traffic leave for a while." },
 )
 
-export const BreakerSchema = object(
+export const BreakerSchema = strictObject(
   {
     failure_threshold: Type.Integer({
       minimum: 1,
@@ -103,7 +101,7 @@ export const BreakerSchema = object(
   { description: "Circuit breaker: stops asking a service that keeps failing." },
 )
 
-export const RetrySchema = object(
+export const RetrySchema = strictObject(
   {
     attempts: Type.Integer({
       minimum: 1,
@@ -144,7 +142,7 @@ export const RetrySchema = object(
   { default: {}, description: "Retries, to another instance first." },
 )
 
-export const PoolSchema = object(
+const PoolSchema = strictObject(
   {
     max_connections: Type.Integer({
       minimum: 1,
@@ -174,7 +172,14 @@ export const PoolSchema = object(
   { default: {}, description: "Connections to each instance." },
 )
 
-export const ServiceSchema = object(
+/** Keys of an answer config holds in whole: a route's `respond`, a service's `fallback`. */
+export const STATIC_ANSWER = {
+  status: Type.Integer({ minimum: 200, maximum: 599, default: 200, description: "Status of the answer." }),
+  headers: Type.Record(Type.String(), Type.String(), { default: {}, description: "Headers of the answer." }),
+  body: Type.String({ default: "", description: "Body of the answer." }),
+}
+
+export const ServiceSchema = strictObject(
   {
     instances: Type.Array(InstanceSchema, {
       minItems: 1,
@@ -222,7 +227,7 @@ export const ServiceSchema = object(
       Type.String({ description: "Host header sent to the service; default: the client's." }),
     ),
     tls: Type.Optional(
-      object({
+      strictObject({
         ca: Type.Optional(
           Type.String({ description: "PEM file of accepted authorities; default: the system's." }),
         ),
@@ -247,20 +252,8 @@ export const ServiceSchema = object(
     fallback: Type.Optional(
       Type.Union(
         [
-          object({ service: Type.String({ description: "Service asked instead." }) }),
-          object({
-            status: Type.Integer({
-              minimum: 200,
-              maximum: 599,
-              default: 200,
-              description: "Status of the static answer.",
-            }),
-            headers: Type.Record(Type.String(), Type.String(), {
-              default: {},
-              description: "Headers of the static answer.",
-            }),
-            body: Type.String({ default: "", description: "Body of the static answer." }),
-          }),
+          strictObject({ service: Type.String({ description: "Service asked instead." }) }),
+          strictObject(STATIC_ANSWER),
         ],
         {
           description:

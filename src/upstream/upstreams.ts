@@ -69,7 +69,7 @@ export interface Service {
  * How long the connections to an instance stay usable after config has dropped it: requests that hold the
  * older config may ask it until then. Those under way go on to their end in any case.
  */
-export const RETIRE_AFTER_MS = 60_000
+const RETIRE_AFTER_MS = 60_000
 
 interface Kept {
   readonly instance: Instance

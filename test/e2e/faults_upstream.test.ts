@@ -1,11 +1,9 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { BUDGET_MINIMUM } from "../../src/upstream/retry.ts"
 import { endGateways, startGateway } from "../support/gateway_process.ts"
 import { askOnce } from "../support/raw_load.ts"
 
 setDefaultTimeout(30_000)
-
-/** Retries a service may always make within ten seconds, whatever its budget (upstream/retry.ts). */
-const BUDGET_MINIMUM = 10
 
 const listeners: { stop(force: boolean): void }[] = []
 
