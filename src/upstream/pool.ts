@@ -1,3 +1,4 @@
+import { isIP } from "node:net"
 import type { Clock } from "../lib/clock.ts"
 import type { Address } from "./address.ts"
 import { Ask, type AskHolder, type UpstreamRequest } from "./ask.ts"
@@ -9,7 +10,7 @@ import { keepSwept, type Swept } from "./sweep.ts"
 export interface PoolTls {
   /** PEM text of accepted authorities; `undefined`: the system's. */
   readonly ca: string | undefined
-  /** Name sent as SNI and verified; `undefined`: the address's host. */
+  /** Name sent as SNI and verified; `undefined`: the address's host, which is not sent when it is an IP address. */
   readonly serverName: string | undefined
   readonly rejectUnauthorized: boolean
 }
@@ -175,7 +176,8 @@ export class Pool implements ConnectionOwner, AskHolder, Swept {
 function tlsOptions(address: Address, tls: PoolTls | undefined): Bun.TLSOptions {
   const host = "hostname" in address.target ? address.target.hostname : ""
   return {
-    serverName: tls?.serverName ?? host,
+    // "": no SNI, which names no IP address (RFC 6066 section 3); the runtime then verifies what it connects to.
+    serverName: tls?.serverName ?? (isIP(host) === 0 ? host : ""),
     rejectUnauthorized: tls?.rejectUnauthorized ?? true,
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
   }

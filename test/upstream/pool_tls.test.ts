@@ -37,6 +37,24 @@ describe("TLS", () => {
     expect(upstream.connections.every((connection) => connection.received === "")).toBe(true)
   })
 
+  test("an instance at an IP address is sent no server name, as RFC 6066 wants", async () => {
+    const upstream = listen(() => undefined)
+    const url = upstream.url.replace("http:", "https:")
+    for (const [i, [serverName, sent]] of (
+      [
+        [undefined, false],
+        ["service.test", true],
+      ] as const
+    ).entries()) {
+      const asked = get(poolTo(url, { tls: { ...tls, serverName } }))
+      await until(() => (upstream.connections[i]?.bytesReceived ?? 0) > 0, "the hello")
+      expect(upstream.last.received.includes("127.0.0.1")).toBe(false)
+      expect(upstream.last.received.includes("service.test")).toBe(sent)
+      upstream.last.reset()
+      await asked
+    }
+  })
+
   test("verification can be turned off", async () => {
     const upstream = serve((connection) => connection.write(HELLO))
     const options = { ca: undefined, serverName: undefined, rejectUnauthorized: false }
