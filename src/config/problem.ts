@@ -28,9 +28,12 @@ export function pathText(path: Path): string {
 /** `file:12:5: routes[2].service: unknown service "x" (found "x")` */
 export function formatProblem(problem: Problem, file: string): string {
   const line = problem.line === undefined ? "" : `:${problem.line}:${problem.column ?? 1}`
-  const place = problem.path === "" ? "" : `${problem.path}: `
-  const found = problem.value === undefined ? "" : ` (found ${problem.value})`
-  return `${file}${line}: ${place}${problem.message}${found}`
+  return `${file}${line}: ${problemText(problem)}`
+}
+
+/** The same without the place in the file, for the log: `routes[2].service: unknown service "x" (found "x")` */
+export function problemText({ path, message, value }: Problem): string {
+  return `${path === "" ? "" : `${path}: `}${message}${value === undefined ? "" : ` (found ${value})`}`
 }
 
 const SECRET = /token|secret|passw|api[-_]?key|authorization|cookie|credential|(?:^|[-_])key$/i

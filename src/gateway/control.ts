@@ -1,5 +1,5 @@
 import type { Loaded } from "../config/load.ts"
-import type { Problem } from "../config/problem.ts"
+import { type Problem, problemText } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
 import { type Watch, watchFiles } from "../config/watch.ts"
 import type { Clock } from "../lib/clock.ts"
@@ -267,13 +267,14 @@ export class Control {
     const fixed = restartNeeded(this.#options.config, config)
     if (fixed.length > 0) log.warn("config.restart_needed", { settings: fixed })
     const generation = this.#generation.number
-    log.info("config.applied", { generation, ...(warnings.length > 0 && { warnings: warnings.map(line) }) })
+    const told = warnings.length === 0 ? undefined : warnings.map(problemText)
+    log.info("config.applied", { generation, warnings: told })
     return { result: "applied", generation, restartNeeded: fixed }
   }
 
   #reject(problems: readonly Problem[]): ReloadOutcome {
     this.#reloads.rejected++
-    this.#options.log.error("config.rejected", { problems: problems.map(line) })
+    this.#options.log.error("config.rejected", { problems: problems.map(problemText) })
     return { result: "rejected", problems }
   }
 
@@ -332,9 +333,6 @@ export class Control {
     })
   }
 }
-
-const line = (problem: Problem): string =>
-  problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`
 
 /** Reads the certificate, starts the workers. Rejects with `StartError`, whose message is for the operator. */
 export async function openControl(options: ControlOptions): Promise<Control> {
