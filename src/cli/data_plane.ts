@@ -4,7 +4,7 @@ import { Gateway } from "../gateway/gateway.ts"
 import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
-import { Accounting, AttemptCounter } from "../observe/account.ts"
+import { Accounting, AttemptCounter, countRelayed } from "../observe/account.ts"
 import { SERIES } from "../observe/catalogue.ts"
 import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
@@ -76,6 +76,7 @@ export class DataPlane {
       relays: this.#relays,
       relayLimits: this.#relayLimits,
       onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
+      onRelayed: countRelayed(series),
       policyDeps: { now, wallClock: Date.now, random: Math.random, log, accessLog: this.#accessLog },
       log,
     }

@@ -1,3 +1,4 @@
+import type { Direction } from "../observe/catalogue.ts"
 import type { Log } from "../observe/log.ts"
 import type { RelayLimits } from "../realtime/relay.ts"
 import type { Relays } from "../realtime/relays.ts"
@@ -10,4 +11,6 @@ export interface Runtime {
   readonly relayLimits: RelayLimits
   /** Told of the relays that open and end, for the gauge. */
   readonly onRelay: (change: 1 | -1) => void
+  /** Told of every message relayed; bytes of its payload. */
+  readonly onRelayed: (direction: Direction, bytes: number) => void
 }

@@ -67,6 +67,7 @@ async function openAt(
   runtime: Runtime,
 ): Promise<RelayOpened | RelayRefused> {
   const leaving = new AbortController()
+  exchange.arrival.watch?.()
   exchange.pending = { cancel: () => leaving.abort() }
   const authority = await findAuthority(instance, timeoutMs)
   if (typeof authority === "object") return authority
@@ -134,8 +135,8 @@ function relayCounters(instance: Instance, runtime: Runtime): RelayCounters {
       instance.end()
       runtime.onRelay(-1)
     },
-    received() {},
-    sent() {},
+    received: (bytes) => runtime.onRelayed("from_client", bytes),
+    sent: (bytes) => runtime.onRelayed("to_client", bytes),
   }
 }
 

@@ -1,4 +1,13 @@
-import { ATTEMPT_OUTCOMES, type AttemptOutcome, METHODS, METRICS, SERIES, SUM } from "./catalogue.ts"
+import {
+  ATTEMPT_OUTCOMES,
+  type AttemptOutcome,
+  DIRECTIONS,
+  type Direction,
+  METHODS,
+  METRICS,
+  SERIES,
+  SUM,
+} from "./catalogue.ts"
 import { UNMATCHED } from "./labels.ts"
 import { type Series, seriesKey } from "./series.ts"
 
@@ -130,5 +139,19 @@ export class AttemptCounter {
 
   count(outcome: AttemptOutcome): void {
     this.#series.addAt(this.#slots[outcome], 1)
+  }
+}
+
+/** Counts the WebSocket messages one thread relays, and the bytes of their payloads, with the slots found beforehand. */
+export function countRelayed(series: Series): (direction: Direction, bytes: number) => void {
+  const slotsOf = (metric: number): Readonly<Record<Direction, number>> => ({
+    from_client: series.slot(seriesKey(metric, 0, DIRECTIONS.indexOf("from_client"))),
+    to_client: series.slot(seriesKey(metric, 0, DIRECTIONS.indexOf("to_client"))),
+  })
+  const messages = slotsOf(SERIES.websocketMessages)
+  const payload = slotsOf(SERIES.websocketBytes)
+  return (direction, bytes) => {
+    series.addAt(messages[direction], 1)
+    series.addAt(payload[direction], bytes)
   }
 }

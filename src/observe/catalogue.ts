@@ -14,6 +14,8 @@ export const SERIES = {
   logDropped: 12,
   websockets: 13,
   faults: 14,
+  websocketMessages: 15,
+  websocketBytes: 16,
 } as const
 
 /** Methods told apart in labels, by index; all others are the last. */
@@ -48,6 +50,10 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 /** States of pooled connections, by index. */
 export const POOL_STATES = ["idle", "busy", "waiting"] as const
 
+/** Ways of WebSocket messages, by index. */
+export const DIRECTIONS = ["from_client", "to_client"] as const
+export type Direction = (typeof DIRECTIONS)[number]
+
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191
 
@@ -55,7 +61,7 @@ export const SUM = 8191
 export interface SeriesShape {
   readonly metric: number
   readonly about: "nothing" | "route" | "service" | "instance"
-  readonly small: "nothing" | "method_status" | "bucket" | "code" | "outcome" | "pool_state"
+  readonly small: "nothing" | "method_status" | "bucket" | "code" | "outcome" | "pool_state" | "direction"
 }
 
 export interface Metric {
@@ -166,6 +172,20 @@ export const METRICS: readonly Metric[] = [
     type: "gauge",
     labels: [],
     series: { metric: SERIES.websockets, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_websocket_messages_total",
+    help: "WebSocket messages relayed.",
+    type: "counter",
+    labels: ["direction"],
+    series: { metric: SERIES.websocketMessages, about: "nothing", small: "direction" },
+  },
+  {
+    name: "gatehouse_websocket_bytes_total",
+    help: "Payload bytes of the WebSocket messages relayed.",
+    type: "counter",
+    labels: ["direction"],
+    series: { metric: SERIES.websocketBytes, about: "nothing", small: "direction" },
   },
   {
     name: "gatehouse_faults_total",

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, type Metric as PromMetric, Registry } from "prom-client"
-import { ATTEMPT_OUTCOMES, METHODS, METRICS, type Metric, POOL_STATES, SUM } from "./catalogue.ts"
+import { ATTEMPT_OUTCOMES, DIRECTIONS, METHODS, METRICS, type Metric, POOL_STATES, SUM } from "./catalogue.ts"
 import { type LabelDirectory, splitInstanceLabel } from "./labels.ts"
 import { keyId, keyMetric, keySmall, readDropped, readSeries } from "./series.ts"
 
@@ -141,6 +141,9 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
       break
     case "pool_state":
       found.state = POOL_STATES[number] ?? "other"
+      break
+    case "direction":
+      found.direction = DIRECTIONS[number] ?? "other"
       break
     case "bucket":
     case "nothing":

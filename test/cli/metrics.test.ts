@@ -84,6 +84,8 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   expect(await statuses("/halfdead", 2)).toEqual([200, 200])
   expect(await statuses("/failing", 4)).toEqual([500, 500, 500, 503])
   const socket = await openWs(`ws://127.0.0.1:${gateway.port}/ws`)
+  socket.socket.send("hello")
+  await until(() => socket.messages.length === 1, "the echo")
   const slow = [fetch(`${gateway.url}/good/held`), fetch(`${gateway.url}/good/held`)]
   await until(() => held === 2, "the held requests")
   expect((await gateway.admin("/admin/v1/reload", { method: "POST" })).status).toBe(200)
@@ -126,6 +128,10 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_upstream_attempts_total", { service: "failing", outcome: "server_error" }, 3],
     ["gatehouse_access_log_dropped_total", {}, 0],
     ["gatehouse_websockets_open", {}, 1],
+    ["gatehouse_websocket_messages_total", { direction: "from_client" }, 1],
+    ["gatehouse_websocket_messages_total", { direction: "to_client" }, 1],
+    ["gatehouse_websocket_bytes_total", { direction: "from_client" }, 5],
+    ["gatehouse_websocket_bytes_total", { direction: "to_client" }, 5],
     ["gatehouse_faults_total", {}, 0],
     ["gatehouse_metrics_dropped_total", {}, 0],
     ["gatehouse_breaker_state", FAILING, 2],

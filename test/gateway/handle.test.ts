@@ -235,6 +235,7 @@ function gatewayDeps() {
     relays: new Relays({ now }),
     relayLimits: DEFAULT_RELAY_LIMITS,
     onRelay: () => undefined,
+    onRelayed: () => undefined,
     log: memoryLog(),
   }
 }

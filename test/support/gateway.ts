@@ -71,6 +71,7 @@ export function makeGateway(
     relays,
     relayLimits: DEFAULT_RELAY_LIMITS,
     onRelay: () => undefined,
+    onRelayed: () => undefined,
     log,
   })
   const apply = (changed: object): void => {
