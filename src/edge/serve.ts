@@ -8,7 +8,6 @@ import type { Log } from "../observe/log.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
 import type { AcceptedSocket, Answer, Exchange } from "../upstream/exchange.ts"
-import { InFlight } from "./in_flight.ts"
 import { type Departures, toResponse } from "./respond.ts"
 import { ServeArrival } from "./serve_arrival.ts"
 import type { Upload, UploadLimits } from "./upload.ts"
@@ -83,20 +82,14 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   }, SWEEP_MS)
   sweep.unref()
 
-  const inFlight = new InFlight(clock)
-
-  const finish = (exchange: Exchange): void => {
-    inFlight.delete(exchange.arrival as ServeArrival)
-    gateway.finish(exchange)
-  }
+  const finish = (exchange: Exchange): void => gateway.finish(exchange)
 
   async function answer(request: Request, server: Server<SocketHandler>): Promise<Response | undefined> {
     const arrival = new ServeArrival(request, server, secure, config.http2, clock)
     const exchange = gateway.begin(arrival)
     arrival.exchange = exchange
     const { upload } = arrival
-    if (upload === undefined) inFlight.add(arrival)
-    else {
+    if (upload !== undefined) {
       // Who sends a body takes part for longer: its leaving breaks the body off and must be told apart from that.
       arrival.watch()
       uploads.set(upload, exchange)
@@ -249,11 +242,9 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       void redirect?.stop()
       await Promise.all([current, ...retired].map((each) => each.stop()))
       clearInterval(sweep)
-      inFlight.close()
     },
     terminate() {
       clearInterval(sweep)
-      inFlight.close()
       void redirect?.stop(true)
       for (const each of [current, ...retired]) void each.stop(true)
     },

@@ -3,7 +3,6 @@ import type { FieldList } from "../http1/field_list.ts"
 import type { Clock } from "../lib/clock.ts"
 import { canonicalHost, canonicalPath } from "../lib/target.ts"
 import type { Arrival, Exchange, FailureCodeOfDoor } from "../upstream/exchange.ts"
-import type { Watched } from "./in_flight.ts"
 import { readFields } from "./serve_fields.ts"
 import { Upload } from "./upload.ts"
 
@@ -24,7 +23,7 @@ const TWO_TYPES = /^(?:[^",]|"(?:[^"\\]|\\.)*")*,/
  * A request as the Serve door sees it. What the runtime lets through although it must not pass (malformed
  * or several Hosts, a path without authority, a GET with a body, several lengths) is named in `fault`.
  */
-export class ServeArrival implements Arrival, Watched {
+export class ServeArrival implements Arrival {
   readonly method: string
   readonly path: string = "/"
   readonly ambiguousPath: boolean = false
@@ -41,6 +40,7 @@ export class ServeArrival implements Arrival, Watched {
   readonly upload: Upload | undefined = undefined
   exchange: Exchange | undefined = undefined
   readonly #request: Request
+  #watched = false
 
   constructor(request: Request, server: PeerLookup, secure: boolean, http2: boolean, clock: Clock) {
     this.#request = request
@@ -101,7 +101,13 @@ export class ServeArrival implements Arrival, Watched {
     this.body = this.upload
   }
 
+  /**
+   * The runtime tells that a client has left by the request's abort signal, which costs more than finding the
+   * route. Nearly all requests are over before anybody could have left, so it is made only for the others.
+   */
   watch(): void {
+    if (this.#watched) return
+    this.#watched = true
     const { signal } = this.#request
     if (signal.aborted) this.handleEvent()
     else signal.addEventListener("abort", this)

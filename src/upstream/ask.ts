@@ -22,6 +22,8 @@ export interface UpstreamRequest {
    * rejects the result; the connection is unharmed.
    */
   writeHead(out: Buffer, at: number): number
+  /** Called once when a whole round of the pool's sweep (25 ms) has passed without a response. */
+  lasts?(): void
   /**
    * Called once, after a response was given, when its body has come in whole (`complete`), broke off
    * (`aborted`) or was given up by this side (`cancelled`). For a body that came with the head that is
@@ -82,6 +84,8 @@ export class Ask {
   /** For the pool and its connections: the holder, and this attempt's place in the waiting queue. */
   holder: AskHolder | undefined = undefined
   waitUntil = 0
+  /** Rounds of the pool's sweep that have found it without a response. */
+  #rounds = 0
   next: Ask | undefined = undefined
   previous: Ask | undefined = undefined
   readonly #resolve: (asked: Asked) => void
@@ -101,6 +105,11 @@ export class Ask {
    */
   cancel(): void {
     this.holder?.cancel(this)
+  }
+
+  /** For the holder: a round of the sweep found it without a response. */
+  swept(): void {
+    if (++this.#rounds === 2) this.request.lasts?.()
   }
 
   /** For the holder: the response is here. */

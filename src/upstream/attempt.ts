@@ -75,6 +75,10 @@ export class Attempt implements UpstreamRequest {
     return writeRequestHead(this.#exchange, this.#service.config.host, out, at)
   }
 
+  lasts(): void {
+    this.#exchange.arrival.watch?.()
+  }
+
   /** The one place where the outcome of an attempt reaches breaker, ejection, response times and metrics. */
   settle(asked: Asked): Blame {
     const service = this.#service

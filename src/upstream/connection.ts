@@ -1,24 +1,11 @@
 import { type BodyDecoder, bodyDecoder } from "../http1/framing.ts"
 import type { ResponseHead } from "../http1/head.ts"
-import type { Address } from "./address.ts"
 import type { Ask, AskFailure, AskHolder } from "./ask.ts"
+import type { ConnectionOwner } from "./connection_owner.ts"
 import { describe, dial, type SocketUser, type UpstreamSocket } from "./dial.ts"
 import { HeadReader } from "./head_reader.ts"
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
 import { type Feed, ResponseBody } from "./response_body.ts"
-
-/** What a connection needs of its pool. */
-export interface ConnectionOwner {
-  readonly address: Address
-  readonly tls: Bun.TLSOptions | undefined
-  readonly maxHeadBytes: number
-  readonly connectTimeoutMs: number
-  readonly idleTimeoutMs: number
-  /** The connection is open and has nothing to do. */
-  connectionIdle(connection: Connection): void
-  /** The connection is gone. Called once. */
-  connectionGone(connection: Connection): void
-}
 
 const CONNECTING = 0
 const IDLE = 1
@@ -36,7 +23,7 @@ const EMPTY = new Uint8Array(0)
 export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
   /** Place in the pool's list; kept by the pool. */
   slot = 0
-  readonly #owner: ConnectionOwner
+  readonly #owner: ConnectionOwner<Connection>
   readonly #outgoing: Outgoing
   readonly #heads: HeadReader
   readonly #connectBy: number
@@ -57,7 +44,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
   #bodyIdleMs = 0
 
   /** A connection that will be opened for `ask`. `at` is the time now. */
-  constructor(owner: ConnectionOwner, ask: Ask, at: number) {
+  constructor(owner: ConnectionOwner<Connection>, ask: Ask, at: number) {
     this.#owner = owner
     this.#outgoing = new Outgoing(this)
     this.#heads = new HeadReader(owner.maxHeadBytes)
@@ -110,6 +97,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
 
   /** Acts on whatever is due. */
   sweep(at: number): void {
+    if (this.#state === CONNECTING || this.#state === ASKED) this.#ask?.swept()
     if (this.#state === CONNECTING) this.#sweepConnecting(at)
     else if (this.#state === ASKED && at >= this.#ask!.request.deadlineAt)
       this.#fail("timeout", "no response by the deadline")

@@ -26,6 +26,11 @@ export interface Arrival {
   readonly protocol: string
   /** Code of the failure to answer with when the door has found the request malformed; "" when it is sound. */
   readonly fault: FailureCodeOfDoor | ""
+  /**
+   * Asked for when the exchange takes long: from now on the door tells `Exchange.clientLeft`, at once if the
+   * client has left already. Absent where the door notices anyway.
+   */
+  watch?(): void
 }
 
 /** What a door may find wrong with a request; codes of policies/failure.ts. */

@@ -2,7 +2,8 @@ import { isIP } from "node:net"
 import type { Clock } from "../lib/clock.ts"
 import type { Address } from "./address.ts"
 import { Ask, type AskHolder, type UpstreamRequest } from "./ask.ts"
-import { Connection, type ConnectionOwner } from "./connection.ts"
+import { Connection } from "./connection.ts"
+import type { ConnectionOwner } from "./connection_owner.ts"
 import type { PoolConfig } from "./service.ts"
 import { keepSwept, type Swept } from "./sweep.ts"
 
@@ -37,7 +38,7 @@ export interface PoolStats {
  * The connections of one thread to one instance. A request takes the connection used last, else opens a new one
  * below `max_connections`, else waits in line. Deadlines are kept to within 25 ms (see sweep.ts).
  */
-export class Pool implements ConnectionOwner, AskHolder, Swept {
+export class Pool implements ConnectionOwner<Connection>, AskHolder, Swept {
   readonly address: Address
   readonly tls: Bun.TLSOptions | undefined
   readonly maxHeadBytes: number
@@ -97,7 +98,7 @@ export class Pool implements ConnectionOwner, AskHolder, Swept {
       if (at >= ask.waitUntil || at >= ask.request.deadlineAt) {
         this.#unlink(ask)
         ask.fail("pool_timeout", `no free connection among ${this.#all.length} in time`)
-      }
+      } else ask.swept()
       ask = next
     }
     // From the end: a connection that goes is replaced by the last one, which has been looked at.

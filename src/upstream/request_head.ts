@@ -22,26 +22,22 @@ export function writeRequestHead(
 /** What policies add may come from a token or a path: it must not end its line. */
 function writeLines(out: Buffer, at: number, lines: readonly string[]): number {
   let text = ""
-  let latin1 = true
   for (let i = 0; i < lines.length; i += 2) {
     let value = lines[i + 1]!
+    let widest = 0
     let control = false
     for (let k = 0; k < value.length; k++) {
       const code = value.charCodeAt(k)
-      if (code > 0xff) latin1 = false
+      if (code > widest) widest = code
       if ((code < 0x20 && code !== 0x09) || code === 0x7f) control = true
     }
     if (control) value = value.replace(/[\0-\x08\x0a-\x1f\x7f]/g, " ")
+    // Latin-1 would cut the code units to a byte, and U+010A to a line feed: UTF-8, a byte a code unit.
+    if (widest > 0xff) value = Buffer.from(value).latin1Slice()
     text += `${lines[i]}: ${value}\r\n`
   }
-  if (latin1) {
-    room(out, at + text.length)
-    return at + out.latin1Write(text, at)
-  }
-  // Latin-1 would cut the code units to a byte, and U+010A to a line feed.
-  const bytes = Buffer.byteLength(text)
-  room(out, at + bytes)
-  return at + out.write(text, at, bytes, "utf8")
+  room(out, at + text.length)
+  return at + out.latin1Write(text, at)
 }
 
 function room(out: Buffer, end: number): void {
