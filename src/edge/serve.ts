@@ -48,6 +48,9 @@ const SWITCHED: Answer = Object.freeze({ status: 101, fields: NO_FIELDS, body: u
 /** Clients that send or read too slowly are looked for this often. */
 const SWEEP_MS = 1000
 
+/** How long a listener that is replaced still accepts what the kernel has queued for it. */
+const ACCEPT_MS = 100
+
 /** The runtime counts idle time in steps of 4 s. */
 const IDLE_STEP_MS = 4000
 
@@ -236,7 +239,8 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       const old = current
       current = serve(port, pair)
       retired.add(old)
-      void old.stop().then(() => retired.delete(old))
+      // Connections that wait to be accepted by the old one would be reset with it.
+      setTimeout(() => void old.stop().then(() => retired.delete(old)), ACCEPT_MS)
     },
     async close() {
       void redirect?.stop()
