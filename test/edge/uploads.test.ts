@@ -218,13 +218,11 @@ test("an upload waits for a slow service: memory stays bounded", async () => {
   const client = await openClient(edge.port)
   client.send(head(`Content-Length: ${total}\r\n`))
   let sent = 0
-  let peak = 0
   const feed = () => {
     while (sent < total && client.unsent < MB) {
       client.send(piece)
       sent += MB
     }
-    peak = Math.max(peak, process.memoryUsage.rss())
   }
   await until(() => {
     feed()
@@ -238,7 +236,9 @@ test("an upload waits for a slow service: memory stays bounded", async () => {
     feed()
     return still
   }, "the client to be held back")
+  // Client, gateway and service share this process; test/e2e/streaming.test.ts looks at a gateway alone.
   expect(sent).toBeLessThan(100 * MB)
+  expect(process.memoryUsage.rss() - before).toBeLessThan(200 * MB)
   upstream.resume()
   await until(
     () => {
@@ -250,7 +250,6 @@ test("an upload waits for a slow service: memory stays bounded", async () => {
   )
   upstream.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
   expect((await client.response()).status).toBe(200)
-  expect(peak - before).toBeLessThan(200 * MB)
   client.reset()
 })
 
