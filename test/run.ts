@@ -32,7 +32,7 @@ async function run(command: string[]): Promise<{ code: number; output: string }>
   const child = Bun.spawn(command, {
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, FORCE_COLOR: "0" },
+    env: { ...process.env, FORCE_COLOR: "0", GATEHOUSE_BINARY: `${process.cwd()}/dist/gatehouse` },
   })
   let output = ""
   const pass = async (from: ReadableStream<Uint8Array>): Promise<void> => {

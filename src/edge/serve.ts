@@ -153,6 +153,8 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const ended = streams || upload !== undefined ? endOf(request, server, streams, upload) : finish
     const closing =
       gateway.draining ||
+      // This listener's certificate has a successor; it closes shortly.
+      server !== current ||
       // After a malformed request nobody knows where the next one starts.
       exchange.arrival.fault !== "" ||
       exchange.uploadFault !== "" ||

@@ -38,11 +38,12 @@ test("a new certificate is taken without a restart, under load, and no request i
   await until(() => load.total() > 50, "load")
   writePair(SECOND_PAIR.cert, SECOND_PAIR.key)
   await until(() => gateway.log.some((line) => line.event === "tls.replaced"), "the new pair", 10_000)
-  // The workers take it one after the other; each connection may reach either.
+  // The workers take it one after the other; each connection may reach either. One that the kernel had queued
+  // for a listener at the very moment it closes is reset (see the README): it is no request, and tried again.
   let inARow = 0
   const deadline = Date.now() + 10_000
   while (inARow < 8 && Date.now() < deadline) {
-    inARow = (await serialOf(gateway.port)) === "02" ? inARow + 1 : 0
+    inARow = (await serialOf(gateway.port).catch(() => "reset")) === "02" ? inARow + 1 : 0
   }
   expect(inARow).toBe(8)
   await load.stop()

@@ -97,11 +97,15 @@ export async function failedStart(config: object): Promise<{ code: number; error
   return { code, errors: errors.join("\n") }
 }
 
+/** The compiled binary in `./build.sh test`; the source where a test is run by itself. */
+const COMMAND =
+  process.env.GATEHOUSE_BINARY === undefined ? [process.execPath, MAIN] : [process.env.GATEHOUSE_BINARY]
+
 function spawnGateway(config: object, under: readonly string[] = []): Started {
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-test-"))
   const file = join(directory, "gatehouse.json")
   writeAtomically(file, config)
-  const process = Bun.spawn([...under, globalThis.process.execPath, MAIN, "serve", "-c", file], {
+  const process = Bun.spawn([...under, ...COMMAND, "serve", "-c", file], {
     cwd: directory,
     stdin: "ignore",
     stdout: "pipe",
