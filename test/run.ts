@@ -1,22 +1,27 @@
 /**
  * `./build.sh test`: what the tests need from Debian, lint, then every test with coverage. Ends with the
- * plain line "N passed, N failed"; a failed lint and too little coverage count as
+ * plain line "N passed, N failed", and what was skipped if anything was; a failed lint and too little coverage count as
  * one failed test each.
  */
 import { join } from "node:path"
 import { $ } from "bun"
 import { LEAST_PERCENT, percent, readCoverage } from "./coverage.ts"
 
-const REQUIRED: readonly (readonly [command: string, debianPackage: string])[] = [
-  ["nginx", "nginx-light"],
-  ["redis-server", "redis-server"],
-  ["openssl", "openssl"],
-  ["curl", "curl"],
+/** What tests need: a shell command that succeeds when it is there, and the Debian package that brings it. */
+const REQUIRED: readonly (readonly [probe: string, debianPackage: string])[] = [
+  ["command -v nginx", "nginx-light"],
+  ["command -v redis-server", "redis-server"],
+  ["command -v openssl", "openssl"],
+  ["command -v curl", "curl"],
+  ["command -v promtool", "prometheus"],
+  ["/usr/bin/python3 -c 'import websockets'", "python3-websockets"],
 ]
 
 async function installMissing(): Promise<void> {
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
   const missing = REQUIRED.filter(
-    ([command]) => Bun.which(command, { PATH: `${process.env.PATH}:/usr/sbin` }) === null,
+    ([probe]) =>
+      Bun.spawnSync(["sh", "-c", probe], { env, stdout: "ignore", stderr: "ignore" }).exitCode !== 0,
   )
   if (missing.length === 0) return
   const packages = missing.map(([, name]) => name)
@@ -46,7 +51,7 @@ async function run(command: string[]): Promise<{ code: number; output: string }>
   return { code: await child.exited, output }
 }
 
-function count(output: string, word: "pass" | "fail"): number {
+function count(output: string, word: "pass" | "fail" | "skip"): number {
   let sum = 0
   for (const found of output.matchAll(new RegExp(`^\\s*(\\d+) ${word}$`, "gm"))) sum += Number(found[1])
   return sum
@@ -76,5 +81,6 @@ const passed = count(tests.output, "pass")
 const counted = count(tests.output, "fail")
 // A crash or a missed coverage threshold fails the run without a failed test of its own.
 const failed = Math.max(counted, tests.code === 0 ? 0 : 1) + (lint.code === 0 ? 0 : 1) + (covered ? 0 : 1)
-console.log(`\n${passed} passed, ${failed} failed`)
+const skipped = count(tests.output, "skip")
+console.log(`\n${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`)
 process.exit(failed === 0 && passed > 0 ? 0 : 1)

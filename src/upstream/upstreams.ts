@@ -1,5 +1,6 @@
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
+import type { AskFailure } from "./ask.ts"
 import type { Balancer } from "./balance/balancer.ts"
 import { createBalancer } from "./balance/create.ts"
 import { Breaker } from "./breaker.ts"
@@ -16,17 +17,7 @@ import type { ServiceConfig } from "./service.ts"
 import { instanceKey, instanceUrl, type Slots } from "./slots.ts"
 
 /** How one attempt ended, for metrics. */
-export type AttemptKind =
-  | "success"
-  | "server_error"
-  | "connect"
-  | "connect_timeout"
-  | "pool_full"
-  | "pool_timeout"
-  | "reset"
-  | "timeout"
-  | "protocol"
-  | "cancelled"
+export type AttemptKind = "success" | "server_error" | AskFailure
 
 /** Something operators want to know, seen by this thread. Also logged. */
 export type UpstreamChange =
