@@ -29,6 +29,7 @@ export const LOG_EVENTS = [
     "error",
     "Its name led to link-local `addresses`, which are not connected to.",
   ],
+  ["store.migrated", "info", "The schema of the store was brought up to date by these `steps`."],
   ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
   ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],
   ["worker.replaced", "info", "The new thread answers clients."],
