@@ -11,6 +11,7 @@ import { LEAST_PERCENT, percent, readCoverage } from "./coverage.ts"
 const REQUIRED: readonly (readonly [probe: string, debianPackage: string])[] = [
   ["command -v nginx", "nginx-light"],
   ["command -v redis-server", "redis-server"],
+  ["ls /usr/lib/postgresql/*/bin/initdb", "postgresql"],
   ["command -v openssl", "openssl"],
   ["command -v curl", "curl"],
   ["command -v promtool", "prometheus"],

@@ -27,6 +27,6 @@ export interface Connection {
   execute(text: string, params: readonly SqlValue[], wantsRows: boolean): Result | Promise<Result>
   /** Ends a transaction that shall not be; never fails. */
   rollBack(): void | Promise<void>
-  /** Whether a statement may have left it in a state nobody knows. */
+  /** Gives it back; not to be used after that. */
   release(): void
 }

@@ -2,11 +2,12 @@ import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { Database } from "./database.ts"
 import { migrate } from "./migrate.ts"
+import { openPostgres } from "./postgres.ts"
 import { type Store, StoreError } from "./sql.ts"
 import { openSqlite } from "./sqlite.ts"
 import { prepareSqliteFile } from "./sqlite_file.ts"
 import { createStore, type QueryOutcome } from "./store.ts"
-import { parseStoreUrl, type StoreUrl } from "./store_url.ts"
+import { parseStoreUrl } from "./store_url.ts"
 
 export interface StoreDeps {
   readonly log: Log
@@ -26,8 +27,10 @@ export interface StoreDeps {
   readonly maxWaiting?: number
   /** How long they wait before "busy"; default 5000. */
   readonly waitMs?: number
-  /** Time a transaction may take before it is rolled back, with "failed"; default 10,000. */
+  /** Time the work of a transaction may take before it is rolled back, with "failed"; default 10,000. */
   readonly transactionMs?: number
+  /** Time one migration may take, the wait for another process that migrates included; default 60,000. */
+  readonly migrationMs?: number
 }
 
 /**
@@ -38,24 +41,43 @@ export interface StoreDeps {
 export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
   const target = parseStoreUrl(url)
   if (typeof target === "string") throw new StoreError("failed", `opening the store: ${target}`)
-  const limits = {
-    maxWaiting: deps.maxWaiting ?? 1000,
-    waitMs: deps.waitMs ?? 5000,
-    transactionMs: deps.transactionMs ?? 10_000,
+  const transactionMs = deps.transactionMs ?? 10_000
+  const limits = { maxWaiting: deps.maxWaiting ?? 1000, waitMs: deps.waitMs ?? 5000, transactionMs }
+  const migrationMs = deps.migrationMs ?? 60_000
+  const connectTimeoutMs = deps.connectTimeoutMs ?? 5000
+  if (target.kind === "sqlite") {
+    if (target.file !== ":memory:") prepareSqliteFile(target.file)
+    const database = openSqlite(target.file)
+    try {
+      await bringUpToDate(database, migrationMs, deps)
+      return createStore(database, limits, deps)
+    } catch (error) {
+      await database.close()
+      throw error
+    }
   }
-  const store = createStore(openDatabase(target), limits, deps)
+  // A migration may take longer than any other statement: it has a connection of its own.
+  const migrating = {
+    poolSize: 1,
+    connectTimeoutMs,
+    statementTimeoutMs: migrationMs,
+    transactionMs: migrationMs,
+  }
+  const once = openPostgres(target.url, migrating)
   try {
-    const applied = await migrate(store, deps.wallClock ?? Date.now)
-    if (applied.length > 0) deps.log.info("store.migrated", { dialect: store.dialect, steps: applied })
-    return store
-  } catch (error) {
-    await store.close()
-    throw error
+    await bringUpToDate(once, migrationMs, deps)
+  } finally {
+    await once.close()
   }
+  const statementTimeoutMs = deps.statementTimeoutMs ?? 5000
+  const options = { poolSize: deps.poolSize ?? 10, connectTimeoutMs, statementTimeoutMs, transactionMs }
+  return createStore(openPostgres(target.url, options), limits, deps)
 }
 
-function openDatabase(target: StoreUrl): Database {
-  if (target.kind === "postgres") throw new StoreError("failed", "opening the store: PostgreSQL")
-  if (target.file !== ":memory:") prepareSqliteFile(target.file)
-  return openSqlite(target.file)
+async function bringUpToDate(database: Database, migrationMs: number, deps: StoreDeps): Promise<void> {
+  const limits = { maxWaiting: 0, waitMs: 0, transactionMs: migrationMs }
+  // Not a store of requests: its statements would spoil their metrics.
+  const store = createStore(database, limits, { now: deps.now, onQuery: () => undefined })
+  const steps = await migrate(store, deps.wallClock ?? Date.now)
+  if (steps.length > 0) deps.log.info("store.migrated", { dialect: database.dialect, steps })
 }

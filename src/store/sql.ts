@@ -1,7 +1,7 @@
 /** What a statement takes and gives. Integers beyond 2^53 are not supported; there are no booleans and no dates. */
 export type SqlValue = string | number | null | Uint8Array
 
-/** Statements in the portable SQL of both databases. Every method rejects with a `StoreError`. */
+/** Statements in the portable SQL of both databases, one a call. Every method rejects with a `StoreError`. */
 export interface Sql {
   /**
    * All rows, with column names as written. Placeholders are $1, $2, …; one may be used twice. Integers come as
@@ -18,7 +18,8 @@ export interface Store extends Sql {
   readonly dialect: "sqlite" | "postgres"
   /**
    * All or nothing. `work` uses only the Sql it is given, and waits for nothing but it: other statements may have
-   * to wait until it is done. Rejects with what `work` rejected with, or with a StoreError. No nesting.
+   * to wait until it is done. Rejects with what `work` rejected with, or with a StoreError. No nesting. A statement
+   * that fails ends it, also when `work` goes on: where a row may be there already, write `ON CONFLICT DO NOTHING`.
    *
    * SQLite runs one transaction at a time. PostgreSQL runs them side by side (READ COMMITTED), so what was read may
    * have changed when it is written: let the write carry the condition (`UPDATE … WHERE used_at IS NULL`) and look

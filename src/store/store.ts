@@ -4,24 +4,14 @@ import { type Sql, type SqlValue, type Store, StoreError, type StoreErrorKind } 
 import { Turns } from "./turns.ts"
 
 /** How a statement ended; the label of its metric. */
-export const QUERY_OUTCOMES = [
-  "ok",
-  "unavailable",
-  "conflict",
-  "busy",
-  "full",
-  "read_only",
-  "corrupt",
-  "failed",
-] as const satisfies readonly ("ok" | StoreErrorKind)[]
-export type QueryOutcome = (typeof QUERY_OUTCOMES)[number]
+export type QueryOutcome = "ok" | StoreErrorKind
 
 export interface StoreLimits {
   /** Callers that may wait for their turn; the next one gets "busy". */
   readonly maxWaiting: number
   /** How long one waits for its turn before "busy". */
   readonly waitMs: number
-  /** How long a transaction may take before it is rolled back, with "failed". */
+  /** How long the work of a transaction may take before it is rolled back, with "failed". */
   readonly transactionMs: number
 }
 
@@ -39,47 +29,63 @@ export function createStore(database: Database, limits: StoreLimits, metering: S
   const closed = new StoreError("unavailable", "asking the store: it is closed")
   let closing: Promise<void> | undefined
 
-  async function takeTurn(): Promise<void> {
+  async function takeConnection(): Promise<Connection> {
     if (closing !== undefined) throw closed
-    // Without a promise when nobody is before: a caller that does not wait must find its statement done.
-    if (!turns.tryTake()) await turns.take()
+    await turns.take()
+    return database.acquire()
   }
 
-  const execute: Execute = async (text, params, wantsRows) => {
-    await takeTurn()
-    const connection = database.acquire()
-    try {
-      return await connection.execute(text, params, wantsRows)
-    } finally {
-      connection.release()
-      turns.give()
-    }
+  function giveBack(connection: Connection): void {
+    connection.release()
+    turns.give()
   }
+
+  const execute: Execute = (text, params, wantsRows) =>
+    measure(async () => {
+      const connection = await takeConnection()
+      try {
+        return await connection.execute(text, params, wantsRows)
+      } finally {
+        giveBack(connection)
+      }
+    })
+
+  const begin = (): Promise<Connection> =>
+    measure(async () => {
+      const connection = await takeConnection()
+      try {
+        await connection.execute(database.begin, [], false)
+        return connection
+      } catch (error) {
+        giveBack(connection)
+        throw error
+      }
+    })
 
   async function transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    await explained(takeTurn)
-    const connection = database.acquire()
-    const scope = openScope(connection)
+    const connection = await begin()
+    const scope = new Scope(connection)
+    const sql = sqlOf((text, params, wantsRows) => measure(() => scope.execute(text, params, wantsRows)))
     try {
-      await explained(async () => await connection.execute(database.begin, [], false))
-      const value = await withinTime(work(sqlOf(measured(scope.execute))))
+      const value = await withinTime(work(sql))
       await scope.end()
-      await measured(async () => await connection.execute("COMMIT", [], false))("COMMIT", [], false)
+      // PostgreSQL would take COMMIT for ROLLBACK here, without a word.
+      if (scope.failure !== undefined) throw database.explain(scope.failure)
+      await measure(async () => await connection.execute("COMMIT", [], false))
       return value
     } catch (error) {
       await scope.end()
       await connection.rollBack()
       throw error
     } finally {
-      connection.release()
-      turns.give()
+      giveBack(connection)
     }
   }
 
   async function withinTime<T>(work: Promise<T>): Promise<T> {
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
-      const text = `running a transaction: it took longer than ${limits.transactionMs} ms`
+      const text = `running a transaction: its work took longer than ${limits.transactionMs} ms`
       timer = setTimeout(() => reject(new StoreError("failed", text)), limits.transactionMs)
     })
     try {
@@ -89,32 +95,22 @@ export function createStore(database: Database, limits: StoreLimits, metering: S
     }
   }
 
-  async function explained<T>(act: () => Promise<T>): Promise<T> {
+  async function measure<T>(act: () => Promise<T>): Promise<T> {
+    const startedAt = metering.now()
     try {
-      return await act()
+      const result = await act()
+      metering.onQuery(metering.now() - startedAt, "ok")
+      return result
     } catch (error) {
-      throw database.explain(error)
-    }
-  }
-
-  function measured(act: Execute): Execute {
-    return async (text, params, wantsRows) => {
-      const startedAt = metering.now()
-      try {
-        const result = await act(text, params, wantsRows)
-        metering.onQuery(metering.now() - startedAt, "ok")
-        return result
-      } catch (error) {
-        const known = database.explain(error)
-        metering.onQuery(metering.now() - startedAt, known.kind)
-        throw known
-      }
+      const known = database.explain(error)
+      metering.onQuery(metering.now() - startedAt, known.kind)
+      throw known
     }
   }
 
   return {
     dialect: database.dialect,
-    ...sqlOf(measured(execute)),
+    ...sqlOf(execute),
     transaction,
     close() {
       closing ??= turns.drain(closed).then(() => database.close())
@@ -124,27 +120,46 @@ export function createStore(database: Database, limits: StoreLimits, metering: S
 }
 
 /**
- * The statements of one transaction. They run one after the other, also when `work` does not wait for them, and
- * none runs once it has ended: a connection is somebody else's then.
+ * The statements of one transaction. They run one after the other, also when `work` does not wait for them. None
+ * runs after one that failed (as PostgreSQL has it), nor once the transaction has ended: the connection is somebody
+ * else's then.
  */
-function openScope(connection: Connection): { execute: Execute; end(): Promise<void> } {
-  let last: Promise<unknown> = Promise.resolve()
-  let ended = false
-  const execute: Execute = (text, params, wantsRows) => {
-    const run = async (): Promise<Result> => {
-      if (ended) throw new StoreError("failed", "asking within a transaction: it has ended")
-      return await connection.execute(text, params, wantsRows)
-    }
-    const result = last.then(run)
-    last = result.catch(() => undefined)
+class Scope {
+  readonly #connection: Connection
+  #last: Promise<unknown> = Promise.resolve()
+  #ended = false
+  #failure: unknown
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  /** What the first statement that failed threw. */
+  get failure(): unknown {
+    return this.#failure
+  }
+
+  execute(text: string, params: readonly SqlValue[], wantsRows: boolean): Promise<Result> {
+    const result = this.#last.then(async () => {
+      if (this.#ended) throw new StoreError("failed", "asking within a transaction: it has ended")
+      if (this.#failure !== undefined)
+        throw new StoreError("failed", "asking within a transaction: a statement before has failed")
+      try {
+        return await this.#connection.execute(text, params, wantsRows)
+      } catch (error) {
+        this.#failure = error
+        throw error
+      }
+    })
+    // Whoever asked is told; here it only matters when it is over.
+    this.#last = result.catch(() => undefined)
     return result
   }
-  return {
-    execute,
-    async end() {
-      ended = true
-      await last
-    },
+
+  /** No further statement runs; resolves when the last one is done. */
+  async end(): Promise<void> {
+    this.#ended = true
+    await this.#last
   }
 }
 

@@ -26,16 +26,12 @@ export class Turns {
     this.#waitMs = waitMs
   }
 
-  /** Takes a place if one is free and nobody waits; `give` returns it. */
-  tryTake(): boolean {
-    if (this.#free === 0) return false
-    this.#free--
-    return true
-  }
-
   /** Waits for a place; `give` returns it. Rejects with "busy". */
   take(): Promise<void> {
-    if (this.tryTake()) return Promise.resolve()
+    if (this.#free > 0) {
+      this.#free--
+      return Promise.resolve()
+    }
     if (this.#waiting.size >= this.#maxWaiting)
       return Promise.reject(
         new StoreError("busy", `asking the store: ${this.#maxWaiting} others wait already`),

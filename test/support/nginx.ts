@@ -79,7 +79,8 @@ async function listens(port: number): Promise<boolean> {
   }
 }
 
-function freePort(): number {
+/** A port of 127.0.0.1 nobody listens on now. */
+export function freePort(): number {
   const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } })
   const { port } = server
   server.stop(true)
