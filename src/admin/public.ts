@@ -1,18 +1,22 @@
 import { Elysia } from "elysia"
 import type { Config } from "../config/schema.ts"
-import type { Builtins } from "../gateway/snapshot.ts"
+import type { BuiltinRoute, Builtins } from "../gateway/snapshot.ts"
 import { FieldList } from "../http1/field_list.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
+import { identityRoutes } from "./auth/endpoints.ts"
+import { type Ask, askControlPlane } from "./auth/hand_over.ts"
 import { createDocs } from "./docs.ts"
 import { createHealth, type HealthDeps } from "./health.ts"
 
 export interface BuiltinDeps extends HealthDeps {
   /** The configuration in force; the API reference is made anew when it is another object. */
   readonly config: () => Config
+  /** Asks the control plane. */
+  readonly ask: Ask
 }
 
-/** Every path answered here: the routing table needs them before there is an app. */
-export const BUILTIN_PATHS: readonly string[] = [
+/** Paths open to anybody, whatever the config. */
+const OPEN_PATHS: readonly string[] = [
   "/health",
   "/health/live",
   "/health/ready",
@@ -24,7 +28,13 @@ export const BUILTIN_PATHS: readonly string[] = [
   "/docs/swagger-ui.css",
 ]
 
-/** The endpoints the gateway answers itself to anybody: /health… and /docs…. */
+/** Every endpoint the gateway answers itself: the routing table needs them before there is an app. */
+export function builtinRoutes(config: Config): readonly BuiltinRoute[] {
+  const open = OPEN_PATHS.map((path) => ({ path, methods: [], caller: false }))
+  return [...open, ...identityRoutes(config)]
+}
+
+/** Answers them: /health… and /docs… here, those of identity in the control plane. */
 export function createBuiltins(deps: BuiltinDeps): Builtins {
   const health = createHealth(deps)
   let documented: Config | undefined
@@ -41,13 +51,17 @@ export function createBuiltins(deps: BuiltinDeps): Builtins {
     return document
   }
   const app = new Elysia().use(health).use(createDocs(openApi))
+  const open = new Set(OPEN_PATHS)
   return {
-    paths: BUILTIN_PATHS,
-    answer: async (exchange) => toAnswer(await app.handle(toRequest(exchange))),
+    routes: builtinRoutes,
+    async answer(exchange) {
+      if (!open.has(exchange.path)) return askControlPlane(exchange, deps.ask)
+      return { kind: "answer", answer: await toAnswer(await app.handle(toRequest(exchange))) }
+    },
   }
 }
 
-/** Built-in endpoints read nothing but the path: no header or body of the client reaches them. */
+/** These endpoints read nothing but the path: no header or body of the client reaches them. */
 function toRequest(exchange: Exchange): Request {
   const method = exchange.method === "HEAD" ? "GET" : exchange.method
   return new Request(`http://localhost${exchange.path}`, { method })

@@ -2,6 +2,8 @@ import { createBuiltins } from "../admin/public.ts"
 import { type Door, openServeDoor } from "../edge/serve.ts"
 import { Gateway } from "../gateway/gateway.ts"
 import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
+import { Questions } from "../gateway/questions.ts"
+import type { Identity } from "../identity/authenticated.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
 import { Accounting, AttemptCounter, countRelayed } from "../observe/account.ts"
@@ -18,8 +20,12 @@ import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { PoolGauges } from "./pool_gauges.ts"
 
-/** How old `gatehouse_pool_connections` may be. */
-const POOL_GAUGES_MS = 1000
+const NOBODY: Identity = {
+  settings: undefined,
+  authenticate: () => ({ kind: "anonymous" }),
+  tokenFor: () => "",
+  failed: () => {},
+}
 
 /** One data-plane thread: it answers clients with the newest configuration it was told. */
 export class DataPlane {
@@ -34,8 +40,9 @@ export class DataPlane {
   /** One a service, by name: found at the first attempt. */
   readonly #attempts = new Map<string, AttemptCounter>()
   readonly #faults: FaultLog
+  readonly #questions: Questions
   readonly #poolGauges: PoolGauges
-  readonly #gaugeTimer: ReturnType<typeof setInterval>
+  readonly #everySecond: ReturnType<typeof setInterval>
   #generation: Generation
 
   /** Opens the port. Throws `Error` with a message for the operator when it cannot. */
@@ -46,6 +53,7 @@ export class DataPlane {
     const { config } = init.generation
     const log = createLog(config.log.level, (line) => post({ kind: "log", line }))
     this.#faults = new FaultLog({ log, onFault: () => series.add(seriesKey(SERIES.faults), 1), now })
+    this.#questions = new Questions((id, question) => post({ kind: "ask", id, question }), now)
     this.#accessLog = new LineBuffer({
       write: (lines) => post({ kind: "access", lines }),
       onDropped: (lines) => series.add(seriesKey(SERIES.logDropped), lines),
@@ -68,6 +76,7 @@ export class DataPlane {
         config: () => this.#generation.config,
         services: () =>
           describeServices(init.memory, this.#generation.config.services, this.#generation.slots, now()),
+        ask: (question) => this.#questions.ask(question),
       }),
       accounting: new Accounting(series, {
         codes: Object.keys(FAILURES),
@@ -77,7 +86,14 @@ export class DataPlane {
       relayLimits: this.#relayLimits,
       onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
       onRelayed: countRelayed(series),
-      policyDeps: { now, wallClock: Date.now, random: Math.random, log, accessLog: this.#accessLog },
+      policyDeps: {
+        now,
+        wallClock: Date.now,
+        random: Math.random,
+        log,
+        identity: NOBODY,
+        accessLog: this.#accessLog,
+      },
       log,
     }
     this.#gateway = new Gateway(runtime)
@@ -85,7 +101,10 @@ export class DataPlane {
     this.#door = this.#open(init, log)
     // After Accounting, which sets gauges to zero.
     this.#poolGauges = new PoolGauges(series)
-    this.#gaugeTimer = setInterval(() => this.#setPoolGauges(), POOL_GAUGES_MS)
+    this.#everySecond = setInterval(() => {
+      this.#setPoolGauges()
+      this.#questions.sweep()
+    }, 1000)
     post({ kind: "ready", port: this.#door.port, generation: init.generation.number })
   }
 
@@ -114,6 +133,12 @@ export class DataPlane {
         return
       case "ping":
         this.#post({ kind: "pong" })
+        return
+      case "told":
+        this.#questions.told(message.id, message.reply)
+        return
+      case "identity":
+        return
     }
   }
 
@@ -175,7 +200,8 @@ export class DataPlane {
     this.#relays.shutdown()
     await closed
     this.#upstreams.close()
-    clearInterval(this.#gaugeTimer)
+    clearInterval(this.#everySecond)
+    this.#questions.close()
     this.#setPoolGauges()
     await this.#accessLog.flush()
     this.#post({ kind: "closed" })

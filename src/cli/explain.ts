@@ -1,4 +1,4 @@
-import { BUILTIN_PATHS } from "../admin/public.ts"
+import { builtinRoutes } from "../admin/public.ts"
 import { parseHostPattern, parsePattern } from "../config/pattern.ts"
 import { effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
@@ -6,6 +6,7 @@ import { asSchema } from "../config/schema_walk.ts"
 import { durationText } from "../config/written.ts"
 import { compileUpstreamPath, routeLabel } from "../gateway/route.ts"
 import { type Matchable, RouteTable } from "../gateway/routes.ts"
+import type { BuiltinRoute } from "../gateway/snapshot.ts"
 import { FieldList } from "../http1/field_list.ts"
 import { canonicalHost, canonicalPath } from "../lib/target.ts"
 import { BreakerSchema, HealthSchema, RetrySchema } from "../upstream/service.ts"
@@ -68,7 +69,7 @@ interface ConfiguredRoute extends Matchable {
 }
 
 /** A path the gateway answers itself, such as /health. */
-interface BuiltinRoute extends Matchable {
+interface OwnRoute extends Matchable {
   readonly config: undefined
 }
 
@@ -77,9 +78,9 @@ function describeRequest(config: Config, question: Question): string[] {
   const { method, host, path, fields } = question
   const hostname = host.replace(/:\d+$/, "")
   const lines = [`${method} ${host}${path}`]
-  const found = new RouteTable<ConfiguredRoute | BuiltinRoute>([
+  const found = new RouteTable<ConfiguredRoute | OwnRoute>([
     ...config.routes.map(matchable),
-    ...BUILTIN_PATHS.map(builtin),
+    ...builtinRoutes(config).map(builtin),
   ]).find(method, hostname, path, fields)
   if (found.kind === "not_found") {
     return [...lines, "  no route matches: 404 NOT_FOUND", ...nearMisses(config, question)]
@@ -115,10 +116,10 @@ function describeRequest(config: Config, question: Question): string[] {
   return lines
 }
 
-function builtin(path: string): BuiltinRoute {
+function builtin({ path, methods }: BuiltinRoute): OwnRoute {
   const pattern = parsePattern(path)
   if (typeof pattern === "string") throw new Error(`explaining routes: ${pattern}`)
-  return { config: undefined, pattern, methods: new Set(), hosts: [], headers: [] }
+  return { config: undefined, pattern, methods: new Set<string>(methods), hosts: [], headers: [] }
 }
 
 function matchable(config: RouteConfig, index: number): ConfiguredRoute {

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os"
 import { type AdminDeps, createAdmin } from "../admin/app.ts"
 import { type AdminPort, openAdmin } from "../admin/listen.ts"
-import { BUILTIN_PATHS } from "../admin/public.ts"
+import { builtinRoutes } from "../admin/public.ts"
 import { randomToken } from "../admin/token.ts"
 import type { Loaded } from "../config/load.ts"
 import type { Config } from "../config/schema.ts"
@@ -15,7 +15,10 @@ import { FaultLog } from "../observe/fault_log.ts"
 import type { Log } from "../observe/log.ts"
 import type { LogEvent } from "../observe/log_events.ts"
 import { createLog } from "../observe/log_json.ts"
+import { openStore } from "../store/open.ts"
+import type { Store } from "../store/sql.ts"
 import { watchFaults } from "./faults.ts"
+import { ControlIdentity } from "./identity.ts"
 import { EXIT, type Output } from "./output.ts"
 import { watchSignals } from "./signals.ts"
 import { startThread } from "./thread.ts"
@@ -51,13 +54,16 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   const watch =
     options.file === undefined ? undefined : watchConfig(options.file, { onChange: signals.reload })
   let unwatchFaults = (): void => {}
+  let store: Store | undefined
   try {
+    store = await openConfiguredStore(config, log)
     const control = await openControl({
       config,
       load,
       workers: config.server.workers === "auto" ? availableParallelism() : config.server.workers,
       startThread,
-      builtinPaths: BUILTIN_PATHS,
+      identity: createIdentity(config, store, log),
+      builtinRoutes,
       version: VERSION,
       log,
       writeLog,
@@ -93,7 +99,25 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     signals.close()
     watch?.close()
     unwatchFaults()
+    await store?.close()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))
+  }
+}
+
+async function openConfiguredStore({ store }: Config, log: Log): Promise<Store | undefined> {
+  if (store === undefined) return undefined
+  try {
+    return await openStore(store, { log, now, onQuery: () => {} })
+  } catch (error) {
+    throw new StartError((error as Error).message)
+  }
+}
+
+function createIdentity(config: Config, store: Store | undefined, log: Log): ControlIdentity {
+  try {
+    return new ControlIdentity(config, { store, wallClock: Date.now, count: () => {}, log })
+  } catch (error) {
+    throw new StartError((error as Error).message)
   }
 }
 

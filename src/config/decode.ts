@@ -94,6 +94,13 @@ function badName(rules: readonly string[], name: string): string {
   return rules.some((rule) => new RegExp(rule).test(near)) ? `${message}; ${near} would do` : message
 }
 
+/** With a section `auth`, every route needs a caller unless it says otherwise: nobody has to think of it. */
+function denyByDefault(config: Mapping): void {
+  const { auth, defaults } = config
+  if (auth === undefined || typeof defaults !== "object" || defaults === null) return
+  config.defaults = { auth: {}, ...(defaults as Mapping) }
+}
+
 /** Takes out what is broken and decodes the rest. */
 function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isWritten"> | undefined {
   const pruned: Mapping = { ...filled }
@@ -121,6 +128,7 @@ function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isW
     }
     pruned.services = services
   }
+  denyByDefault(pruned)
   const complete = Value.Default(ConfigSchema, pruned)
   if (!fits(complete)) return undefined
   return {

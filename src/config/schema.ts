@@ -1,4 +1,5 @@
 import Type, { type StaticDecode } from "typebox"
+import { AuthSchema } from "../identity/settings.ts"
 import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
@@ -210,6 +211,14 @@ export const ConfigSchema = strictObject({
   server: ServerSchema,
   admin: AdminSchema,
   log: LogSchema,
+  store: Type.Optional(
+    Type.String({
+      pattern: "^(sqlite:.+|postgres(ql)?://.+)$",
+      description:
+        "Where accounts, keys and records are kept: `sqlite:./gatehouse.db`, or `postgres://user:password@host/db`.",
+    }),
+  ),
+  auth: Type.Optional(AuthSchema),
   services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
     default: {},
     description: "What the gateway stands in front of, by name.",

@@ -3,21 +3,22 @@ import { instanceLabel, type LabelDirectory } from "../observe/labels.ts"
 import { instanceUrl } from "../upstream/slots.ts"
 import type { Generation } from "./protocol.ts"
 import { routeLabel } from "./route.ts"
+import type { BuiltinRoute } from "./snapshot.ts"
+
+const builtinLabel = ({ path, methods }: BuiltinRoute): string =>
+  routeLabel({ path, methods: [...methods], hosts: [] })
 
 /** Metric ids of every name a configuration brings; names known from earlier keep theirs. */
 export function assignLabels(
   directory: LabelDirectory,
   config: Config,
-  builtinPaths: readonly string[],
+  builtins: readonly BuiltinRoute[],
 ): Generation["labels"] {
   const route: Record<string, number> = {}
   const service: Record<string, number> = {}
   const instance: Record<string, number> = {}
-  for (const each of config.routes) {
-    const label = routeLabel(each)
-    route[label] = directory.id("route", label)
-  }
-  for (const path of builtinPaths) route[path] = directory.id("route", path)
+  const named = [...config.routes.map(routeLabel), ...builtins.map(builtinLabel)]
+  for (const label of named) route[label] = directory.id("route", label)
   for (const [name, { instances }] of Object.entries(config.services)) {
     service[name] = directory.id("service", name)
     for (const each of instances) {

@@ -2,6 +2,7 @@ import type { Loaded } from "../config/load.ts"
 import { type Problem, problemText } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
 import { type Watch, watchFiles } from "../config/watch.ts"
+import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
 import type { Clock } from "../lib/clock.ts"
 import { SERIES } from "../observe/catalogue.ts"
 import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
@@ -17,10 +18,24 @@ import { SlotDirectory } from "../upstream/slots.ts"
 import { assignLabels } from "./assign_labels.ts"
 import { gaugeRows } from "./gauges.ts"
 import type { LineWriter } from "./line_writer.ts"
-import type { FromWorker, Generation, PemPair } from "./protocol.ts"
+import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
 import { restartNeeded } from "./restart_needed.ts"
+import type { BuiltinRoute } from "./snapshot.ts"
 import { type After, StartError, type StartThread, Supervisor, type WorkerStatus } from "./supervisor.ts"
 import { readTlsPair } from "./tls_pair.ts"
+
+/** Who is calling, as the control plane answers for it: accounts, keys of issuers, revocations. */
+export interface IdentityPort {
+  /** Takes the section `auth` of a new configuration; `undefined`: there is none. */
+  apply(config: Config): void
+  /** What a new worker must know. */
+  state(): IdentityState
+  /** Never rejects; `undefined`: no answer can be had. */
+  answer(question: Question): Promise<Reply | undefined>
+  observe(failures: readonly AuthFailure[]): void
+  /** `change` is called with what all workers must know from now on. */
+  onChange(change: (state: IdentityState) => void): void
+}
 
 export interface ControlOptions {
   readonly config: Config
@@ -28,8 +43,9 @@ export interface ControlOptions {
   readonly load: () => Loaded
   readonly workers: number
   readonly startThread: StartThread
-  /** Paths of the built-in endpoints, which have metrics of their own. */
-  readonly builtinPaths: readonly string[]
+  readonly identity: IdentityPort
+  /** The built-in endpoints, which have metrics of their own. */
+  readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
   readonly version: string
   readonly log: Log
   /** Takes lines of the workers' own logs, without line feed. */
@@ -120,8 +136,9 @@ export class Control {
         memory: this.#memory,
         series: this.#series[worker]!,
         generation: this.#generation,
+        identity: this.config.auth === undefined ? undefined : options.identity.state(),
       }),
-      onMessage: (message) => this.#receive(message),
+      onMessage: (message, answer) => this.#receive(message, answer),
       onLost: (worker) => {
         this.#restarts++
         clearWorker(this.#memory, worker)
@@ -129,6 +146,7 @@ export class Control {
       log: options.log,
       after: options.after,
     })
+    options.identity.onChange((change) => this.#supervisor.broadcast({ kind: "identity", change }))
   }
 
   /** Starts the workers; resolves when all of them listen. Rejects with `StartError`. */
@@ -248,9 +266,12 @@ export class Control {
     } catch (error) {
       return this.#reject([{ path: "", message: (error as Error).message }])
     }
+    // Before the workers: they may ask about its issuers at once.
+    this.#options.identity.apply(loaded.config)
     const errors = await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
     if (errors.length > 0) {
       // Only compiling finds these. All go back to the old one and its very records: health checks write there.
+      this.#options.identity.apply(old.config)
       this.#slots.restore(old.slots)
       this.#generation = old
       await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
@@ -280,7 +301,8 @@ export class Control {
 
   #nextGeneration(number: number, config: Config): Generation {
     const slots = this.#slots.assign(config.services)
-    return { number, config, slots, labels: assignLabels(this.#labels, config, this.#options.builtinPaths) }
+    const labels = assignLabels(this.#labels, config, this.#options.builtinRoutes(config))
+    return { number, config, slots, labels }
   }
 
   #takeTls(pair: PemPair): void {
@@ -303,8 +325,17 @@ export class Control {
     })
   }
 
-  #receive(message: FromWorker): void {
+  #receive(message: FromWorker, answer: (message: ToWorker) => void): void {
+    const { identity } = this.#options
     switch (message.kind) {
+      case "ask":
+        void identity
+          .answer(message.question)
+          .then((reply) => answer({ kind: "told", id: message.id, reply }))
+        return
+      case "auth_failures":
+        identity.observe(message.failures)
+        return
       case "access":
         this.#options.accessLog.push(message.lines)
         return

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts"
+import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
 import type { LabelKind } from "../observe/labels.ts"
 import type { BreakerState } from "../upstream/breaker.ts"
 import type { UpstreamMemory } from "../upstream/memory.ts"
@@ -33,6 +34,8 @@ export interface WorkerInit {
   /** The worker's metrics table; it outlives the worker. */
   readonly series: SharedArrayBuffer
   readonly generation: Generation
+  /** Keys and revocations as they are now; `undefined` without a section `auth`. */
+  readonly identity: IdentityState | undefined
 }
 
 /** What the control plane tells a worker. Handled one after another, in order. */
@@ -45,6 +48,10 @@ export type ToWorker =
   /** Close the port, finish what is in flight, then say `closed`. */
   | { readonly kind: "close" }
   | { readonly kind: "ping" }
+  /** The answer to the question of this number; `undefined`: there is none to be had just now. */
+  | { readonly kind: "told"; readonly id: number; readonly reply: Reply | undefined }
+  /** What has changed: added revocations, and all keys of each issuer named. */
+  | { readonly kind: "identity"; readonly change: IdentityState }
 
 /** What a worker tells the control plane. */
 export type FromWorker =
@@ -59,6 +66,9 @@ export type FromWorker =
   | { readonly kind: "access"; readonly lines: string }
   /** One line of the gateway's own log, without its line feed. */
   | { readonly kind: "log"; readonly line: string }
+  | { readonly kind: "ask"; readonly id: number; readonly question: Question }
+  /** Refusals of the `auth` step, for the audit record. */
+  | { readonly kind: "auth_failures"; readonly failures: readonly AuthFailure[] }
   /** The worker saw a service's circuit move. */
   | { readonly kind: "circuit"; readonly service: string; readonly state: BreakerState }
   /** A new certificate could not be taken; the old one stays. */

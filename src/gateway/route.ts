@@ -1,6 +1,7 @@
 import type { HostPattern, Pattern } from "../config/pattern.ts"
 import type { RouteConfig } from "../config/schema.ts"
-import type { PolicySteps } from "../policies/policy.ts"
+import type { Failure } from "../policies/failure.ts"
+import type { Answered, PolicySteps } from "../policies/policy.ts"
 import type { Answer, Exchange, RouteInfo } from "../upstream/exchange.ts"
 import type { Service } from "../upstream/upstreams.ts"
 import type { Matchable } from "./routes.ts"
@@ -9,7 +10,7 @@ import type { Matchable } from "./routes.ts"
 export type Target =
   | { readonly kind: "service"; readonly service: Service; readonly fallback: Fallback | undefined }
   | { readonly kind: "respond"; readonly answer: Answer }
-  | { readonly kind: "builtin"; readonly answer: (exchange: Exchange) => Promise<Answer> }
+  | { readonly kind: "builtin"; readonly answer: (exchange: Exchange) => Promise<Answered | Failure> }
   /** No route: the table found nothing. */
   | { readonly kind: "none" }
 

@@ -3,7 +3,9 @@ import { effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
 import { FieldList } from "../http1/field_list.ts"
 import { UNMATCHED } from "../observe/labels.ts"
-import type { PolicyDeps, PolicySteps } from "../policies/policy.ts"
+import { ANY_CALLER } from "../policies/auth.ts"
+import type { Failure } from "../policies/failure.ts"
+import type { Answered, PolicyDeps, PolicySteps } from "../policies/policy.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import type { Service } from "../upstream/upstreams.ts"
 import { TrustedProxies } from "./proxies.ts"
@@ -26,11 +28,20 @@ export interface Snapshot {
   readonly proxies: TrustedProxies
 }
 
+/** A path the gateway answers itself. */
+export interface BuiltinRoute {
+  /** Path pattern, as in config. */
+  readonly path: string
+  /** Upper-case methods; empty: all. GET brings HEAD along. */
+  readonly methods: readonly RouteConfig["methods"][number][]
+  /** Whether the caller must prove who it is. */
+  readonly caller: boolean
+}
+
 /** The endpoints the gateway answers itself: Elysia applications, behind one function. */
 export interface Builtins {
-  /** Path patterns, as in config. */
-  readonly paths: readonly string[]
-  answer(exchange: Exchange): Promise<Answer>
+  routes(config: Config): readonly BuiltinRoute[]
+  answer(exchange: Exchange): Promise<Answered | Failure>
 }
 
 export interface SnapshotParts {
@@ -55,30 +66,34 @@ export function compileSnapshot(config: Config, parts: SnapshotParts): Snapshot 
   const configured = config.routes.map((route) =>
     compileRoute(config, route, configTarget(config, route, parts), parts),
   )
-  const builtin = parts.builtins.paths.map((path) =>
-    compileRoute(config, bareRoute(path, config), { kind: "builtin", answer: parts.builtins.answer }, parts),
-  )
+  const answer = (exchange: Exchange) => parts.builtins.answer(exchange)
+  const builtin = parts.builtins
+    .routes(config)
+    .map((route) => compileRoute(config, bareRoute(route, config), { kind: "builtin", answer }, parts))
   return {
     config,
     // Sorting is stable and configured routes come first: a route of config wins over a built-in of the same path.
     table: new RouteTable([...configured, ...builtin]),
     unmatched: {
-      ...compileRoute(config, bareRoute("/*", config), { kind: "none" }, parts, "unmatched"),
+      ...compileRoute(config, bareRoute(UNMATCHED_ROUTE, config), { kind: "none" }, parts, "unmatched"),
       id: UNMATCHED,
     },
     proxies: new TrustedProxies(config.server.trusted_proxies),
   }
 }
 
-function bareRoute(path: string, config: Config): RouteConfig {
+const UNMATCHED_ROUTE: BuiltinRoute = { path: "/*", methods: [], caller: false }
+
+function bareRoute({ path, methods, caller }: BuiltinRoute, config: Config): RouteConfig {
   const dropped = Object.keys(config.defaults).filter((name) => !BUILTIN_POLICIES.has(name))
   return {
     path,
-    methods: [],
+    methods,
     hosts: [],
     headers: {},
     allow_encoded: false,
     without: dropped,
+    ...(caller && { auth: ANY_CALLER }),
   } as unknown as RouteConfig
 }
 

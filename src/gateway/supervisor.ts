@@ -27,8 +27,8 @@ export interface SupervisorOptions {
   readonly init: (index: number, port: number) => ToWorker
   /** Port of the configuration; with 0 the first worker chooses and the others take the same. */
   readonly port: number
-  /** Lines and events of a worker. */
-  readonly onMessage: (message: FromWorker) => void
+  /** Lines, events and questions of a worker; `answer` reaches the thread that asked, if it still lives. */
+  readonly onMessage: (message: FromWorker, answer: (message: ToWorker) => void) => void
   /** A worker has died: its marks in shared memory are void from now on. */
   readonly onLost: (index: number) => void
   readonly log: Log
@@ -198,7 +198,7 @@ export class Supervisor {
     slot.answered = 0
     slot.thread = this.#options.startThread(slot.index, {
       message: (message) => {
-        if (slot.life === life) this.#receive(slot, message)
+        if (slot.life === life) this.#receive(slot, life, message)
       },
       lost: (reason) => {
         if (slot.life === life) this.#lost(slot, reason)
@@ -215,7 +215,7 @@ export class Supervisor {
     return promise
   }
 
-  #receive(slot: Slot, message: FromWorker): void {
+  #receive(slot: Slot, life: number, message: FromWorker): void {
     switch (message.kind) {
       case "ready":
         slot.state = "running"
@@ -242,7 +242,9 @@ export class Supervisor {
         if (++slot.answered === PINGS_OF_GOOD_HEALTH) slot.deaths = 0
         return
       default:
-        this.#options.onMessage(message)
+        this.#options.onMessage(message, (answer) => {
+          if (slot.life === life) slot.thread?.post(answer)
+        })
     }
   }
 

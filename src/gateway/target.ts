@@ -31,7 +31,7 @@ export function askTarget(
     case "respond":
       return { kind: "answer", answer: target.answer }
     case "builtin":
-      return target.answer(exchange).then((answer) => ({ kind: "answer", answer }))
+      return target.answer(exchange)
     case "none":
       return fail("NOT_FOUND")
     case "service":

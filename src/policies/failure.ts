@@ -55,6 +55,48 @@ export const FAILURES = {
     "A required header is missing or has a value that is not allowed.",
     "`details` names the header and the allowed values.",
   ),
+  INVALID_FIELD: row(
+    422,
+    "validation",
+    "A field of the request has a value that cannot be used.",
+    "`details.errors` lists the fields and what would do; an unknown field is refused too.",
+  ),
+  AUTH_ERROR: row(
+    401,
+    "authentication",
+    "This needs valid credentials.",
+    "`WWW-Authenticate` tells what is wrong with the token; sign in, refresh the token or send an API key.",
+  ),
+  FORBIDDEN: row(
+    403,
+    "authorization",
+    "The caller may not do this.",
+    "`details.missing` names the role, scope, permission, tier or condition that is missing.",
+  ),
+  CSRF_FAILED: row(
+    403,
+    "authorization",
+    "The request lacks the CSRF token of its session.",
+    "Send the value of the `gh_csrf` cookie as `X-CSRF-Token` with every unsafe request that uses a session cookie.",
+  ),
+  HTTPS_REQUIRED: row(
+    403,
+    "authorization",
+    "This endpoint answers over https only.",
+    "Call it over https; behind a proxy that ends TLS, list it in `server.trusted_proxies`.",
+  ),
+  TOO_MANY_ATTEMPTS: row(
+    429,
+    "limit",
+    "Too many failed attempts.",
+    "Sign-in waits or is locked after failures; retry after `Retry-After` seconds.",
+  ),
+  CONFLICT: row(
+    409,
+    "validation",
+    "The request conflicts with what is there.",
+    "`message` names what is taken or has changed.",
+  ),
   NOT_FOUND: row(404, "validation", "No route matches this request.", "Check host, path and version prefix."),
   METHOD_NOT_ALLOWED: row(
     405,

@@ -1,5 +1,6 @@
 import { accept } from "./accept.ts"
 import { accessLog } from "./access_log.ts"
+import { auth } from "./auth.ts"
 import { bodyLimit } from "./body_limit.ts"
 import { compress } from "./compress.ts"
 import { cors } from "./cors.ts"
@@ -24,6 +25,8 @@ export const ORDER = [
   // Above all that reads or changes answers: on the way back it is the last to touch the body and sees the
   // final headers.
   compress,
+  // Who is calling and whether they may, before anything of the request is looked at.
+  auth,
   // The cheap questions first: by length, by one header; then by reading the body.
   bodyLimit,
   accept,

@@ -1,4 +1,5 @@
 import type { StaticDecode, TSchema } from "typebox"
+import type { Identity } from "../identity/authenticated.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
@@ -19,6 +20,7 @@ export interface PolicyDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly log: Log
+  readonly identity: Identity
   /** Where access log lines go: one JSON object, without a line end. Never throws, never waits. */
   readonly accessLog: { append(line: string): void }
 }

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "bun:test"
-import { BUILTIN_PATHS } from "../../src/admin/public.ts"
+import { builtinRoutes } from "../../src/admin/public.ts"
 import { DataPlane } from "../../src/cli/data_plane.ts"
 import { assignLabels } from "../../src/gateway/assign_labels.ts"
 import type { FromWorker, Generation } from "../../src/gateway/protocol.ts"
@@ -36,7 +36,7 @@ function open(file: object, tls?: { cert: string; key: string }) {
       number,
       config,
       slots: slots.assign(config.services),
-      labels: assignLabels(labels, config, BUILTIN_PATHS),
+      labels: assignLabels(labels, config, builtinRoutes(config)),
     }
   }
   const plane = new DataPlane(
@@ -49,6 +49,7 @@ function open(file: object, tls?: { cert: string; key: string }) {
       memory,
       series,
       generation: generation(1, file),
+      identity: undefined,
     },
     (message) => posted.push(message),
   )
@@ -162,7 +163,7 @@ test("a port that is taken fails with a message for the operator", () => {
   upstreams.push(other)
   const config = exampleConfig(page("x"))
   const memory = createUpstreamMemory(1)
-  const labels = assignLabels(new LabelDirectory(), config, BUILTIN_PATHS)
+  const labels = assignLabels(new LabelDirectory(), config, builtinRoutes(config))
   const generation: Generation = {
     number: 1,
     config,
@@ -170,7 +171,15 @@ test("a port that is taken fails with a message for the operator", () => {
     labels,
   }
   const series = createSeriesBuffer()
-  const init = { kind: "init", worker: 0, hostname: "127.0.0.1", tls: undefined, memory, series } as const
+  const init = {
+    kind: "init",
+    worker: 0,
+    hostname: "127.0.0.1",
+    tls: undefined,
+    memory,
+    series,
+    identity: undefined,
+  } as const
   expect(() => new DataPlane({ ...init, port: other.port!, generation }, () => undefined)).toThrow(
     `127.0.0.1:${other.port}: the port is taken by another program`,
   )

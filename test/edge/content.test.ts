@@ -24,14 +24,12 @@ describe("answers that cannot be sent", () => {
     { defaults: { request_id: {}, access_log: {} } },
     {
       builtins: {
-        paths: [...Object.keys(answers), "/throws"],
+        routes: () =>
+          [...Object.keys(answers), "/throws"].map((path) => ({ path, methods: [], caller: false })),
         answer: (exchange) => {
           if (exchange.path === "/throws") return Promise.reject(new Error("secret err at /home/secret.ts"))
-          return Promise.resolve({
-            status: 302,
-            fields: new FieldList(answers[exchange.path]!),
-            body: Buffer.from("x"),
-          })
+          const fields = new FieldList(answers[exchange.path]!)
+          return Promise.resolve({ kind: "answer", answer: { status: 302, fields, body: Buffer.from("x") } })
         },
       },
     },

@@ -2,7 +2,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { BUILTIN_PATHS } from "../../src/admin/public.ts"
+import { builtinRoutes } from "../../src/admin/public.ts"
 import { startThread } from "../../src/cli/thread.ts"
 import type { Loaded } from "../../src/config/load.ts"
 import { type Control, openControl } from "../../src/gateway/control.ts"
@@ -11,6 +11,7 @@ import type { WorkerThread } from "../../src/gateway/supervisor.ts"
 import { now } from "../../src/lib/clock.ts"
 import { exampleConfig } from "../support/config.ts"
 import { serialOf } from "../support/gateway_tls.ts"
+import { NO_IDENTITY } from "../support/identity.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { FIRST_PAIR, SECOND_PAIR } from "../support/server_pairs.ts"
 import { until } from "../support/until.ts"
@@ -40,7 +41,8 @@ async function open(file: object) {
       threads.push(thread)
       return thread
     },
-    builtinPaths: BUILTIN_PATHS,
+    builtinRoutes,
+    identity: NO_IDENTITY,
     version: "1.2.3",
     log,
     writeLog: (line) => workerLines.push(line),

@@ -13,6 +13,7 @@ import { type LookUp, lookUpName } from "../../src/upstream/resolved_address.ts"
 import { SlotDirectory } from "../../src/upstream/slots.ts"
 import { Upstreams } from "../../src/upstream/upstreams.ts"
 import { exampleConfig } from "./config.ts"
+import { NOBODY } from "./identity.ts"
 import { type LoggedEvent, memoryLog } from "./memory_log.ts"
 
 export interface TestGateway {
@@ -32,7 +33,10 @@ export interface TestGateway {
   close(): void
 }
 
-const NO_BUILTINS: Builtins = { paths: [], answer: () => Promise.reject(new Error("no built-ins here")) }
+const NO_BUILTINS: Builtins = {
+  routes: () => [],
+  answer: () => Promise.reject(new Error("no built-ins here")),
+}
 
 /** The data plane of one worker without a door, from what a config file would hold. */
 export function makeGateway(
@@ -66,6 +70,7 @@ export function makeGateway(
       wallClock: Date.now,
       random: Math.random,
       log,
+      identity: NOBODY,
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,

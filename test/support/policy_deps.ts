@@ -1,4 +1,5 @@
 import type { PolicyDeps } from "../../src/policies/policy.ts"
+import { NOBODY } from "./identity.ts"
 
 /** What policies compile with, standing still: time 0, wall clock 2025-01-01, random 0.5, logs to nowhere. */
 export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
@@ -8,6 +9,7 @@ export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
     wallClock: () => Date.UTC(2025, 0, 1),
     random: () => 0.5,
     log: { debug: nowhere, info: nowhere, warn: nowhere, error: nowhere },
+    identity: NOBODY,
     accessLog: { append: nowhere },
     ...changes,
   }
