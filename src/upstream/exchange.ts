@@ -1,5 +1,7 @@
 import type { Body } from "../http1/body.ts"
 import { Edits, type Fields, type NameSet } from "../http1/fields.ts"
+import type { ClientCertificate } from "../identity/certificate.ts"
+import type { Principal } from "../identity/principal.ts"
 import { newRequestId } from "../lib/request_id.ts"
 
 /** What a door knows of a request before a route is found. */
@@ -17,6 +19,8 @@ export interface Arrival {
   readonly host: string
   /** Address of the connected peer, IPv4-mapped IPv6 written as IPv4; "unix:" for a Unix socket. */
   readonly peer: string
+  /** Shown and proven by the peer in the TLS handshake, and verified; `undefined`: none was asked for or shown. */
+  readonly certificate: ClientCertificate | undefined
   readonly fields: Fields
   /** `undefined` for requests without a body. */
   readonly body: Body
@@ -81,6 +85,8 @@ export class Exchange {
   client: string
   /** "http" or "https" as the client used it, after trusted proxies. */
   scheme: "http" | "https"
+  /** The client's certificate, after trusted proxies; verified. `undefined`: it has shown none. */
+  certificate: ClientCertificate | undefined
   route: RouteInfo | undefined = undefined
   /** Raw values of the route's parameters and wildcard, in order, and the parameters' names. */
   captures: readonly string[] = NONE
@@ -96,6 +102,9 @@ export class Exchange {
 
   /** Set in place of `answer` when the client's WebSocket handshake is accepted. */
   socket: AcceptedSocket | undefined = undefined
+
+  /** Who is calling, set by the `auth` step; `undefined` where nobody was asked or nobody answered. */
+  principal: Principal | undefined = undefined
 
   /** Code of the failure the gateway answered with; "" when it did not fail. */
   failure = ""
@@ -130,6 +139,7 @@ export class Exchange {
     this.startedAt = arrival.startedAt
     this.client = arrival.peer
     this.scheme = arrival.scheme
+    this.certificate = arrival.certificate
     this.upstreamPath = arrival.path
     this.body = arrival.body
     this.requestEdits = new Edits(droppedFromRequest)
