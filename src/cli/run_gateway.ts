@@ -9,8 +9,10 @@ import { watchConfig } from "../config/watch.ts"
 import { type Control, openControl } from "../gateway/control.ts"
 import { LineWriter, toDescriptor } from "../gateway/line_writer.ts"
 import { type After, StartError } from "../gateway/supervisor.ts"
+import type { CountEvent } from "../identity/context.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
+import { Counts } from "../observe/counts.ts"
 import { FaultLog } from "../observe/fault_log.ts"
 import type { Log } from "../observe/log.ts"
 import type { LogEvent } from "../observe/log_events.ts"
@@ -56,18 +58,20 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let unwatchFaults = (): void => {}
   let store: Store | undefined
   try {
-    store = await openConfiguredStore(config, log)
+    const counts = new Counts()
+    store = await openConfiguredStore(config, counts, log)
     const control = await openControl({
       config,
       load,
       workers: config.server.workers === "auto" ? availableParallelism() : config.server.workers,
       startThread,
-      identity: createIdentity(config, store, log),
+      identity: createIdentity(config, store, counts, log),
       builtinRoutes,
       version: VERSION,
       log,
       writeLog,
       accessLog,
+      counts,
       now,
       after,
     })
@@ -104,18 +108,27 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   }
 }
 
-async function openConfiguredStore({ store }: Config, log: Log): Promise<Store | undefined> {
+async function openConfiguredStore({ store }: Config, counts: Counts, log: Log): Promise<Store | undefined> {
   if (store === undefined) return undefined
   try {
-    return await openStore(store, { log, now, onQuery: () => {} })
+    return await openStore(store, {
+      log,
+      now,
+      onQuery(ms, outcome) {
+        counts.add("gatehouse_store_queries_total", { outcome })
+        counts.add("gatehouse_store_query_seconds_total", { outcome }, ms / 1000)
+      },
+    })
   } catch (error) {
     throw new StartError((error as Error).message)
   }
 }
 
-function createIdentity(config: Config, store: Store | undefined, log: Log): ControlIdentity {
+function createIdentity(config: Config, store: Store | undefined, counts: Counts, log: Log): ControlIdentity {
+  const count: CountEvent = (event, outcome) =>
+    counts.add("gatehouse_identity_events_total", { event, outcome })
   try {
-    return new ControlIdentity(config, { store, wallClock: Date.now, count: () => {}, log })
+    return new ControlIdentity(config, { store, wallClock: Date.now, count, log })
   } catch (error) {
     throw new StartError((error as Error).message)
   }

@@ -5,6 +5,7 @@ import { type Watch, watchFiles } from "../config/watch.ts"
 import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
 import type { Clock } from "../lib/clock.ts"
 import { SERIES } from "../observe/catalogue.ts"
+import type { Counts } from "../observe/counts.ts"
 import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
 import { LabelDirectory } from "../observe/labels.ts"
 import type { Log } from "../observe/log.ts"
@@ -51,6 +52,8 @@ export interface ControlOptions {
   /** Takes lines of the workers' own logs, without line feed. */
   readonly writeLog: (line: string) => void
   readonly accessLog: LineWriter
+  /** Counters of what else runs in the control plane. */
+  readonly counts: Counts
   readonly now: Clock
   readonly after: After
 }
@@ -261,7 +264,8 @@ export class Control {
     const old = this.#generation
     const { tls } = loaded.config.server
     try {
-      if (tls !== undefined && this.#tls !== undefined) this.#takeTls(await readTlsPair(tls))
+      if (tls !== undefined && this.#tls !== undefined)
+        this.#takeTls(sameKind(await readTlsPair(tls), this.#tls))
       this.#generation = this.#nextGeneration(old.number + 1, loaded.config)
     } catch (error) {
       return this.#reject([{ path: "", message: (error as Error).message }])
@@ -306,7 +310,8 @@ export class Control {
   }
 
   #takeTls(pair: PemPair): void {
-    if (pair.cert === this.#tls?.cert && pair.key === this.#tls.key) return
+    const old = this.#tls
+    if (pair.cert === old?.cert && pair.key === old.key && pair.ca === old.ca) return
     this.#tls = pair
     this.#supervisor.broadcast({ kind: "tls", pair })
     this.#options.log.info("tls.replaced")
@@ -317,9 +322,10 @@ export class Control {
     this.#tlsWatch?.close()
     const { tls } = this.config.server
     if (tls === undefined || this.#tls === undefined) return
-    this.#tlsWatch = watchFiles([tls.cert, tls.key], () => {
+    const files = [tls.cert, tls.key, ...(tls.client_ca === undefined ? [] : [tls.client_ca])]
+    this.#tlsWatch = watchFiles(files, () => {
       readTlsPair(tls).then(
-        (pair) => this.#takeTls(pair),
+        (pair) => this.#takeTls(sameKind(pair, this.#tls!)),
         (error: Error) => this.#options.log.error("tls.rejected", { reason: error.message }),
       )
     })
@@ -354,15 +360,25 @@ export class Control {
 
   #gauges(): Iterable<GaugeRow> {
     this.#own.set(seriesKey(SERIES.logDropped), this.#options.accessLog.dropped)
-    return gaugeRows({
-      services: this.services(),
-      circuitMoves: this.#circuitMoves,
-      reloads: this.#reloads,
-      generation: this.#generation.number,
-      restarts: this.#restarts,
-      workers: this.#supervisor.status().filter((worker) => worker.state === "running").length,
-    })
+    return [
+      ...this.#options.counts.rows(),
+      ...gaugeRows({
+        services: this.services(),
+        circuitMoves: this.#circuitMoves,
+        reloads: this.#reloads,
+        generation: this.#generation.number,
+        restarts: this.#restarts,
+        workers: this.#supervisor.status().filter((worker) => worker.state === "running").length,
+      }),
+    ]
   }
+}
+
+/** Whether clients are asked for certificates is fixed while the process runs: the listener is another one. */
+function sameKind(pair: PemPair, running: PemPair): PemPair {
+  const { cert, key } = pair
+  const ca = running.ca === undefined ? undefined : (pair.ca ?? running.ca)
+  return ca === undefined ? { cert, key } : { cert, key, ca }
 }
 
 /** Reads the certificate, starts the workers. Rejects with `StartError`, whose message is for the operator. */

@@ -7,6 +7,8 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["server.workers", (config) => config.server.workers],
   ["server.tls", (config) => config.server.tls !== undefined],
   ["server.tls.min_version", (config) => config.server.tls?.min_version],
+  ["server.tls.client_ca", (config) => config.server.tls?.client_ca !== undefined],
+  ["server.tls.client_cert", (config) => config.server.tls?.client_cert],
   ["server.http2", (config) => config.server.http2],
   ["server.redirect_port", (config) => config.server.redirect_port],
   ["server.keep_alive_timeout", (config) => config.server.keep_alive_timeout],
@@ -15,6 +17,7 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["server.websocket.max_message", (config) => config.server.websocket.max_message],
   ["admin.host", (config) => config.admin.host],
   ["admin.port", (config) => config.admin.port],
+  ["store", (config) => config.store],
   ["log.level", (config) => config.log.level],
 ]
 

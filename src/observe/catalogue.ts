@@ -231,6 +231,24 @@ export const METRICS: readonly Metric[] = [
     labels: ["service", "instance"],
   },
   {
+    name: "gatehouse_identity_events_total",
+    help: "Sign-ins, tokens issued and what else happens to accounts.",
+    type: "counter",
+    labels: ["event", "outcome"],
+  },
+  {
+    name: "gatehouse_store_queries_total",
+    help: "Statements of the store, by how they ended.",
+    type: "counter",
+    labels: ["outcome"],
+  },
+  {
+    name: "gatehouse_store_query_seconds_total",
+    help: "Time statements of the store took, the wait for their turn included.",
+    type: "counter",
+    labels: ["outcome"],
+  },
+  {
     name: "gatehouse_config_reloads_total",
     help: "Reloads of the configuration, by result.",
     type: "counter",

@@ -15,6 +15,7 @@ export const LOG_EVENTS = [
   ["config.rejected", "error", "A reload was refused for these `problems`; the old config stays in force."],
   ["tls.replaced", "info", "New connections get the new certificate."],
   ["tls.rejected", "error", "The new certificate cannot be used; the old one stays."],
+  ["tls.client_refused", "debug", "A `peer` did not get in, as its certificate is missing or bad: `reason`."],
   ["admin.token", "warn", "The random admin `token` of this run, as the config has none."],
   ["admin.denied", "warn", "A request to the admin port without the token."],
   ["circuit.opened", "warn", "A `service` kept failing: requests to it get 503 at once."],

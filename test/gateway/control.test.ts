@@ -9,6 +9,7 @@ import { type Control, openControl } from "../../src/gateway/control.ts"
 import { LineWriter } from "../../src/gateway/line_writer.ts"
 import type { WorkerThread } from "../../src/gateway/supervisor.ts"
 import { now } from "../../src/lib/clock.ts"
+import { Counts } from "../../src/observe/counts.ts"
 import { exampleConfig } from "../support/config.ts"
 import { serialOf } from "../support/gateway_tls.ts"
 import { NO_IDENTITY } from "../support/identity.ts"
@@ -46,6 +47,7 @@ async function open(file: object) {
     version: "1.2.3",
     log,
     writeLog: (line) => workerLines.push(line),
+    counts: new Counts(),
     accessLog: new LineWriter({ write: () => Promise.resolve() }),
     now,
     after(ms, run) {
