@@ -24,7 +24,7 @@ export async function migrate(
   const applied: number[] = []
   for (;;) {
     const next = await store.transaction(async (sql) => {
-      if (store.dialect === "postgres") await sql.all("SELECT pg_advisory_xact_lock($1)", [LOCK])
+      if (store.dialect === "postgres") await lock(sql)
       await sql.run(VERSION_TABLE)
       const migration = await pendingMigration(sql, migrations)
       if (migration === undefined) return undefined
@@ -64,12 +64,25 @@ export async function pendingMigration(
   return migrations[done.length]
 }
 
+/** Waits until no other process migrates; SQLite has that from BEGIN IMMEDIATE. */
+async function lock(sql: Sql): Promise<void> {
+  try {
+    await sql.all("SELECT pg_advisory_xact_lock($1)", [LOCK])
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.kind !== "busy") throw error
+    throw new StoreError("busy", "updating the schema: another process has been at it for too long", {
+      cause: error,
+    })
+  }
+}
+
 function checksum(migration: Migration): string {
   const text = JSON.stringify([migration.id, migration.name, migration.statements])
   return new Bun.CryptoHasher("sha256").update(text).digest("hex")
 }
 
-/** Column types both databases know are written as they are; one is not. */
+/** Column types both databases know are written as they are; one is not. What is quoted stays. */
 function translate(statement: string, dialect: Store["dialect"]): string {
-  return dialect === "postgres" ? statement.replace(/\bBLOB\b/g, "BYTEA") : statement
+  if (dialect === "sqlite") return statement
+  return statement.replace(/'(?:[^']|'')*'|\bBLOB\b/g, (found) => (found === "BLOB" ? "BYTEA" : found))
 }

@@ -29,7 +29,7 @@ export interface StoreDeps {
   readonly waitMs?: number
   /** Time the work of a transaction may take before it is rolled back, with "failed"; default 10,000. */
   readonly transactionMs?: number
-  /** Time one migration may take, the wait for another process that migrates included; default 60,000. */
+  /** Time one statement of a migration, or the wait for another process that migrates, may take; default 60,000. */
   readonly migrationMs?: number
 }
 
@@ -75,7 +75,7 @@ export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
 }
 
 async function bringUpToDate(database: Database, migrationMs: number, deps: StoreDeps): Promise<void> {
-  const limits = { maxWaiting: 0, waitMs: 0, transactionMs: migrationMs }
+  const limits = { maxWaiting: 0, waitMs: 0, transactionMs: 2 * migrationMs }
   // Not a store of requests: its statements would spoil their metrics.
   const store = createStore(database, limits, { now: deps.now, onQuery: () => undefined })
   const steps = await migrate(store, deps.wallClock ?? Date.now)

@@ -2,6 +2,8 @@ import { StoreError, type StoreErrorKind } from "./sql.ts"
 
 /** By SQLSTATE (postgresql.org/docs/current/errcodes-appendix.html). */
 const STATES: Readonly<Record<string, StoreErrorKind>> = {
+  // protocol_violation: too few or too many values
+  "08P01": "failed",
   "23505": "conflict",
   // serialization_failure, deadlock_detected, lock_not_available, query_canceled (by a timeout)
   "40001": "busy",

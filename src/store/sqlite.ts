@@ -112,14 +112,19 @@ const KINDS: Readonly<Record<number, StoreErrorKind>> = {
   14: "unavailable",
   26: "corrupt",
 }
-/** SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE, _ROWID. */
-const UNIQUE = new Set([1555, 2067, 2579])
+/** SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE, _ROWID; SQLITE_IOERR_SHMSIZE: no room for the index of the log. */
+const EXTENDED_KINDS: Readonly<Record<number, StoreErrorKind>> = {
+  1555: "conflict",
+  2067: "conflict",
+  2579: "conflict",
+  4874: "full",
+}
 
 /** An error of SQLite in the words of the store. */
 export function explainSqlite(error: unknown): StoreError {
   if (error instanceof StoreError) return error
   if (!(error instanceof Error)) return new StoreError("failed", `asking SQLite: ${String(error)}`)
   const code = (error as Error & { errno?: number }).errno ?? 0
-  const kind = UNIQUE.has(code) ? "conflict" : (KINDS[code & 255] ?? "failed")
-  return new StoreError(kind, `asking SQLite: ${error.message}`, { cause: error })
+  const kind = EXTENDED_KINDS[code] ?? KINDS[code & 255] ?? "failed"
+  return new StoreError(kind, `asking SQLite: ${error.message} (${code})`)
 }

@@ -26,31 +26,30 @@ export function prepareSqliteFile(file: string): void {
   const folder = dirname(resolve(file))
   if (!existsSync(folder))
     throw new StoreError("unavailable", `opening ${file}: the folder ${folder} does not exist`)
-  if (!existsSync(file)) createSqliteFile(file)
-  else checkSqliteFile(file)
   try {
+    // For the write-ahead log.
+    accessSync(folder, constants.W_OK)
+    if (existsSync(file)) refuseOther(file)
+    else createSqliteFile(file)
     // Also of a file somebody else has put there: it is about people.
     if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
     accessSync(file, constants.W_OK)
-    // For the write-ahead log.
-    accessSync(folder, constants.W_OK)
   } catch (error) {
     throw explainSystem(`opening ${file}`, error)
   }
+  checkIntegrity(file)
 }
 
-/** Refuses what is no SQLite database or a damaged one. Throws StoreError. */
-export function checkSqliteFile(file: string): void {
-  try {
-    if (!statSync(file).isFile()) throw new StoreError("corrupt", `opening ${file}: it is not a file`)
-    if (readHeader(file) !== HEADER)
-      throw new StoreError(
-        "corrupt",
-        `opening ${file}: ${statSync(file).size === 0 ? "it is empty" : "it is no SQLite database"}; restore a backup, or move it away to begin anew`,
-      )
-  } catch (error) {
-    throw explainSystem(`opening ${file}`, error)
-  }
+/** Refuses what is no SQLite database, by its first bytes. */
+function refuseOther(file: string): void {
+  if (!statSync(file).isFile()) throw new StoreError("corrupt", `opening ${file}: it is not a file`)
+  if (readHeader(file) === HEADER) return
+  const what = statSync(file).size === 0 ? "it is empty" : "it is no SQLite database"
+  throw new StoreError("corrupt", `opening ${file}: ${what}; restore a backup, or move it away to begin anew`)
+}
+
+/** Reads a whole database and refuses it when it is damaged. Throws StoreError. */
+export function checkIntegrity(file: string): void {
   const found = integrityOf(file)
   if (found !== "ok")
     throw new StoreError("corrupt", `opening ${file}: it is damaged (${found}); restore a backup`)
@@ -65,8 +64,7 @@ function integrityOf(file: string): string {
     return sqlite.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()!.quick_check
   } catch (error) {
     const known = explainSqlite(error)
-    if (known.kind !== "corrupt")
-      throw new StoreError(known.kind, `opening ${file}: ${known.message}`, { cause: error })
+    if (known.kind !== "corrupt") throw new StoreError(known.kind, `opening ${file}: ${known.message}`)
     return known.message
   } finally {
     sqlite?.close()
@@ -124,7 +122,7 @@ export function explainSystem(doing: string, error: unknown): StoreError {
   const { code, message } = error as NodeJS.ErrnoException
   if (code?.startsWith("SQLITE")) {
     const known = explainSqlite(error)
-    return new StoreError(known.kind, `${doing}: ${known.message}`, { cause: error })
+    return new StoreError(known.kind, `${doing}: ${known.message}`)
   }
-  return new StoreError(SYSTEM_KINDS[code ?? ""] ?? "unavailable", `${doing}: ${message}`, { cause: error })
+  return new StoreError(SYSTEM_KINDS[code ?? ""] ?? "unavailable", `${doing}: ${message}`)
 }

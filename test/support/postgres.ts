@@ -66,7 +66,6 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     "listen_addresses=127.0.0.1",
     `unix_socket_directories=${folder}`,
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "shared_buffers=16MB",
     ...settings,
