@@ -44,6 +44,14 @@ export function parseJws(token: string): ParsedJws | TokenFault {
   return { kind: "jws", alg, kid, typ, payload, signature, signingInput, claims }
 }
 
+/** What matters of a header. */
+type Header = Pick<CompactJws, "alg" | "kid" | "typ">
+
+/** All tokens of an issuer have the same few headers; at the cap it starts afresh. */
+const headers = new Map<string, Header>()
+const MAX_HEADERS = 64
+const MAX_REMEMBERED_LENGTH = 256
+
 /**
  * Takes a compact JWS with any payload apart. Keys in the header (`jwk`, `jku`, `x5c`, `x5u`) are never looked
  * at; `crit`, `b64` (RFC 7797) and `zip` change what the rest means and are refused.
@@ -53,19 +61,33 @@ export function parseCompactJws(token: string): CompactJws | TokenFault {
   const first = token.indexOf(".")
   const second = token.indexOf(".", first + 1)
   if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return NOT_COMPACT
-  const headerBytes = decodeBase64url(token.slice(0, first))
-  const header = headerBytes === undefined ? undefined : parseJsonObject(headerBytes, MAX_DEPTH)
+  const encodedHeader = token.slice(0, first)
+  const header = headers.get(encodedHeader) ?? parseHeader(encodedHeader)
+  if ("kind" in header) return header
+  const payload = decodeBase64url(token.slice(first + 1, second))
+  if (payload === undefined) return BAD_PAYLOAD
+  const signature = decodeBase64url(token.slice(second + 1))
+  if (signature === undefined || signature.length === 0) return BAD_SIGNATURE
+  const { alg, kid, typ } = header
+  return { kind: "jws", alg, kid, typ, payload, signature, signingInput: token.slice(0, second) }
+}
+
+function parseHeader(encoded: string): Header | TokenFault {
+  const bytes = decodeBase64url(encoded)
+  const header = bytes === undefined ? undefined : parseJsonObject(bytes, MAX_DEPTH)
   if (header === undefined) return BAD_HEADER
   const { alg, kid, typ } = header
   if (header.crit !== undefined || header.b64 !== undefined || header.zip !== undefined) return EXTENSION
   if (!isAlgorithm(alg)) return BAD_ALGORITHM
   if (kid !== undefined && (typeof kid !== "string" || kid.length > MAX_KID_LENGTH)) return BAD_HEADER
   if (typ !== undefined && typeof typ !== "string") return BAD_HEADER
-  const payload = decodeBase64url(token.slice(first + 1, second))
-  if (payload === undefined) return BAD_PAYLOAD
-  const signature = decodeBase64url(token.slice(second + 1))
-  if (signature === undefined || signature.length === 0) return BAD_SIGNATURE
-  return { kind: "jws", alg, kid, typ, payload, signature, signingInput: token.slice(0, second) }
+  const parsed = { alg, kid, typ }
+  if (encoded.length <= MAX_REMEMBERED_LENGTH) {
+    if (headers.size >= MAX_HEADERS) headers.clear()
+    // A copy: a slice would keep the whole token in memory.
+    headers.set(Buffer.from(encoded, "latin1").toString("latin1"), parsed)
+  }
+  return parsed
 }
 
 /** Whether the key signed it: with the key's own algorithm, whatever the token says (RFC 8725 section 3.1). */
