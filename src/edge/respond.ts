@@ -44,7 +44,11 @@ export function toResponse(
     body.cancel()
   }
 
-  const response = new Response(payload as BodyInit | null, { status })
+  // 200 is what a Response has by itself, and reading an object with options costs as much as a header.
+  const response =
+    status === 200
+      ? new Response(payload as BodyInit | null)
+      : new Response(payload as BodyInit | null, { status })
   const { headers } = response
   let typed = false
   const lines = fields.flat()

@@ -29,10 +29,10 @@ export class FieldList implements Fields {
     return this.#lines
   }
 
-  copy(out: Buffer, at: number, dropped: NameSet): number {
+  copy(out: Buffer, at: number, dropped: NameSet, before = ""): number {
     const lines = this.#lines
     // One write: each costs as much as putting several lines together.
-    let text = ""
+    let text = before
     for (let i = 0; i < lines.length; i += 2) {
       if (!dropped.has(lines[i]!)) text += `${lines[i]}: ${lines[i + 1]}\r\n`
     }

@@ -94,9 +94,11 @@ export class Section implements Fields {
     return this.#flat
   }
 
-  copy(out: Buffer, at: number, dropped: NameSet): number {
+  copy(out: Buffer, at: number, dropped: NameSet, before = ""): number {
     const names = this.#names
     const marks = this.#marks
+    if (at + before.length > out.length) throw new RangeError("header section does not fit the buffer")
+    at += out.latin1Write(before, at)
     let run = -1
     for (let line = 0; line < names.length; line++) {
       if (!dropped.has(names[line]!)) {

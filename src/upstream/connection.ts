@@ -1,5 +1,6 @@
 import { type BodyDecoder, bodyDecoder } from "../http1/framing.ts"
 import type { ResponseHead } from "../http1/head.ts"
+import { takeOut } from "../lib/take_out.ts"
 import type { Ask, AskFailure, AskHolder } from "./ask.ts"
 import type { ConnectionOwner } from "./connection_owner.ts"
 import { describe, dial, type SocketUser, type UpstreamSocket } from "./dial.ts"
@@ -208,10 +209,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
       return
     }
     const some = decoder !== undefined && decoder.end > decoder.start
-    // Not `subarray`: that of Buffer costs several times as much.
-    const first = some
-      ? new Uint8Array(bytes.buffer, bytes.byteOffset + decoder.start, decoder.end - decoder.start)
-      : EMPTY
+    const first = some ? takeOut(bytes, decoder.start, decoder.end) : EMPTY
     this.#persistent = head.persistent && end === bytes.length
     if (decoder === undefined || decoder.done) {
       this.#release()
@@ -238,7 +236,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     let flowing = true
     if (decoder.end > decoder.start) {
       const whole = decoder.end - decoder.start === bytes.length
-      flowing = body.push(whole ? bytes : bytes.subarray(decoder.start, decoder.end))
+      flowing = body.push(whole ? bytes : takeOut(bytes, decoder.start, decoder.end))
       // The reader may have left in the meantime.
       if (this.#body !== body) return
     }

@@ -16,6 +16,9 @@ export interface OutgoingOwner {
 /** Where requests are put together before they are written; what the socket does not take is copied out. */
 const SCRATCH = Buffer.allocUnsafe(128 * 1024)
 
+const CR = 13
+const LF = 10
+
 const EXPECTS_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"])
 
 /** The sending half of a connection: request heads and bodies, with backpressure. */
@@ -163,10 +166,13 @@ export class Outgoing implements Carrier {
 
 /** Adds the framing fields and the empty line to the request head in the scratch buffer. */
 function writeFraming(request: UpstreamRequest, at: number): number {
-  const lines = `${framing(request)}\r\n`
-  if (SCRATCH.latin1Write(lines, at) < lines.length)
-    throw new RangeError("request head does not fit the buffer")
-  return at + lines.length
+  const lines = framing(request)
+  const end = at + lines.length + 2
+  if (end > SCRATCH.length) throw new RangeError("request head does not fit the buffer")
+  if (lines !== "") SCRATCH.latin1Write(lines, at)
+  SCRATCH[end - 2] = CR
+  SCRATCH[end - 1] = LF
+  return end
 }
 
 function framing({ method, body }: UpstreamRequest): string {

@@ -12,10 +12,8 @@ export function writeRequestHead(
 ): number {
   const target = exchange.query === "" ? exchange.upstreamPath : `${exchange.upstreamPath}?${exchange.query}`
   const start = `${exchange.method} ${target} HTTP/1.1\r\nhost: ${host ?? exchange.host}\r\n`
-  room(out, at + start.length)
-  at += out.latin1Write(start, at)
   const { requestEdits } = exchange
-  at = exchange.arrival.fields.copy(out, at, requestEdits)
+  at = exchange.arrival.fields.copy(out, at, requestEdits, start)
   return writeLines(out, at, requestEdits.added)
 }
 
@@ -36,10 +34,6 @@ function writeLines(out: Buffer, at: number, lines: readonly string[]): number {
     if (widest > 0xff) value = Buffer.from(value).latin1Slice()
     text += `${lines[i]}: ${value}\r\n`
   }
-  room(out, at + text.length)
+  if (at + text.length > out.length) throw new RangeError("Writing a request head: the buffer is full.")
   return at + out.latin1Write(text, at)
-}
-
-function room(out: Buffer, end: number): void {
-  if (end > out.length) throw new RangeError("Writing a request head: the buffer is full.")
 }
