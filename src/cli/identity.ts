@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
 import { createIdentityApp } from "../admin/auth/app.ts"
 import type { Config } from "../config/schema.ts"
-import type { IdentityPort } from "../gateway/control.ts"
+import type { IdentityPort } from "../gateway/control_options.ts"
 import type { CountEvent, IdentityContext } from "../identity/context.ts"
 import type {
   AuthFailure,

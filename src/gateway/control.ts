@@ -1,14 +1,9 @@
-import type { Loaded } from "../config/load.ts"
 import { type Problem, problemText } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
 import { type Watch, watchFiles } from "../config/watch.ts"
-import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
-import type { Clock } from "../lib/clock.ts"
 import { SERIES } from "../observe/catalogue.ts"
-import type { Counts } from "../observe/counts.ts"
 import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
 import { LabelDirectory } from "../observe/labels.ts"
-import type { Log } from "../observe/log.ts"
 import { createSeriesBuffer, Series, seriesKey } from "../observe/series.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { describeServices, type ServiceView } from "../upstream/describe.ts"
@@ -17,46 +12,12 @@ import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstr
 import { type RecoveryScope, resetBreaker, returnInstances } from "../upstream/recovery.ts"
 import { SlotDirectory } from "../upstream/slots.ts"
 import { assignLabels } from "./assign_labels.ts"
+import type { ControlOptions } from "./control_options.ts"
 import { gaugeRows } from "./gauges.ts"
-import type { LineWriter } from "./line_writer.ts"
 import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
 import { restartNeeded } from "./restart_needed.ts"
-import type { BuiltinRoute } from "./snapshot.ts"
-import { type After, StartError, type StartThread, Supervisor, type WorkerStatus } from "./supervisor.ts"
+import { StartError, Supervisor, type WorkerStatus } from "./supervisor.ts"
 import { readTlsPair } from "./tls_pair.ts"
-
-/** Who is calling, as the control plane answers for it: accounts, keys of issuers, revocations. */
-export interface IdentityPort {
-  /** Takes the section `auth` of a new configuration; `undefined`: there is none. */
-  apply(config: Config): void
-  /** What a new worker must know. */
-  state(): IdentityState
-  /** Never rejects; `undefined`: no answer can be had. */
-  answer(question: Question): Promise<Reply | undefined>
-  observe(failures: readonly AuthFailure[]): void
-  /** `change` is called with what all workers must know from now on. */
-  onChange(change: (state: IdentityState) => void): void
-}
-
-export interface ControlOptions {
-  readonly config: Config
-  /** Reads and checks the configuration again. */
-  readonly load: () => Loaded
-  readonly workers: number
-  readonly startThread: StartThread
-  readonly identity: IdentityPort
-  /** The built-in endpoints, which have metrics of their own. */
-  readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
-  readonly version: string
-  readonly log: Log
-  /** Takes lines of the workers' own logs, without line feed. */
-  readonly writeLog: (line: string) => void
-  readonly accessLog: LineWriter
-  /** Counters of what else runs in the control plane. */
-  readonly counts: Counts
-  readonly now: Clock
-  readonly after: After
-}
 
 export interface ControlStatus {
   readonly generation: number

@@ -1,4 +1,4 @@
-import type { IdentityPort } from "../../src/gateway/control.ts"
+import type { IdentityPort } from "../../src/gateway/control_options.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
 
 /** A gateway without a section `auth`: nobody proves anything. */

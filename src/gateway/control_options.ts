@@ -1,0 +1,43 @@
+import type { Loaded } from "../config/load.ts"
+import type { Config } from "../config/schema.ts"
+import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
+import type { Clock } from "../lib/clock.ts"
+import type { Counts } from "../observe/counts.ts"
+import type { Log } from "../observe/log.ts"
+import type { LineWriter } from "./line_writer.ts"
+import type { BuiltinRoute } from "./snapshot.ts"
+import type { After, StartThread } from "./supervisor.ts"
+
+/** Who is calling, as the control plane answers for it: accounts, keys of issuers, revocations. */
+export interface IdentityPort {
+  /** Takes the section `auth` of a new configuration; `undefined`: there is none. */
+  apply(config: Config): void
+  /** What a new worker must know. */
+  state(): IdentityState
+  /** Never rejects; `undefined`: no answer can be had. */
+  answer(question: Question): Promise<Reply | undefined>
+  observe(failures: readonly AuthFailure[]): void
+  /** `change` is called with what all workers must know from now on. */
+  onChange(change: (state: IdentityState) => void): void
+}
+
+/** What the control plane is given. */
+export interface ControlOptions {
+  readonly config: Config
+  /** Reads and checks the configuration again. */
+  readonly load: () => Loaded
+  readonly workers: number
+  readonly startThread: StartThread
+  readonly identity: IdentityPort
+  /** The built-in endpoints, which have metrics of their own. */
+  readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
+  readonly version: string
+  readonly log: Log
+  /** Takes lines of the workers' own logs, without line feed. */
+  readonly writeLog: (line: string) => void
+  readonly accessLog: LineWriter
+  /** Counters of what else runs in the control plane. */
+  readonly counts: Counts
+  readonly now: Clock
+  readonly after: After
+}
