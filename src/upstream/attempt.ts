@@ -79,11 +79,12 @@ export class Attempt implements UpstreamRequest {
     this.#exchange.arrival.watch?.()
   }
 
-  /** The one place where the outcome of an attempt reaches breaker, ejection, response times and metrics. */
-  settle(asked: Asked): Blame {
+  /**
+   * The one place where the outcome of an attempt reaches breaker, ejection, response times and metrics. `at`:
+   * the time now.
+   */
+  settle(asked: Asked, at: number): Blame {
     const service = this.#service
-    const { now, onAttempt } = service.deps
-    const at = now()
     const whose = blame(asked, this.upload)
     this.#record(
       whose === "instance" ? "failure" : whose === "nobody" ? this.#quality(asked) : "cancelled",
@@ -100,7 +101,7 @@ export class Attempt implements UpstreamRequest {
       if (!this.#streams) service.ejection.succeeded(this.#member, this.#generation)
     }
     if (asked.kind === "failed") this.#end()
-    onAttempt?.(service, this.instance, kindOf(asked))
+    service.deps.onAttempt?.(service, this.instance, kindOf(asked))
     return whose
   }
 

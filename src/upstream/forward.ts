@@ -74,15 +74,15 @@ export async function forward(exchange: Exchange, service: Service, timeoutMs: n
     }
 
     // 4. Learn from how it went.
-    const blame = attempt.settle(asked)
-    if (asked.kind === "response" && blame === "nobody") return ended(exchange, asked, startedAt, deps.now())
+    at = deps.now()
+    const blame = attempt.settle(asked, at)
+    if (asked.kind === "response" && blame === "nobody") return ended(exchange, asked, startedAt, at)
     if (asked.kind === "failed" && asked.reason === "timeout" && blame === "client") {
-      exchange.upstreamMs += deps.now() - startedAt
+      exchange.upstreamMs += at - startedAt
       return failure("client_slow", asked.cause)
     }
 
     // 5. Decide whether to ask again: safe, worth it, in time, affordable, and the circuit still closed.
-    at = deps.now()
     const kind = exchange.gone
       ? "no"
       : retryKind(asked, exchange.method, attempt.upload, retry, number, freed)
