@@ -16,11 +16,12 @@ export type ParsedArgs =
 /** Flag of every command that reads a config. */
 export const CONFIG_FLAG = { config: { type: "string", short: "c" } } as const satisfies Flags
 
-/** Parses flags in any order; exactly `positionals` other words must be there. */
+/** Parses flags in any order; other words are `positionals`, of which only the first `required` must be there. */
 export function parseCommand(
   args: readonly string[],
   flags: Flags,
   positionals: readonly string[] = [],
+  required = positionals.length,
 ): ParsedArgs {
   let parsed: ReturnType<typeof parseArgs>
   try {
@@ -31,7 +32,8 @@ export function parseCommand(
   const extra = parsed.positionals[positionals.length]
   if (extra !== undefined) return { ok: false, message: `unexpected argument "${extra}"` }
   const missing = positionals[parsed.positionals.length]
-  if (missing !== undefined) return { ok: false, message: `missing ${missing}` }
+  if (missing !== undefined && parsed.positionals.length < required)
+    return { ok: false, message: `missing ${missing}` }
   return { ok: true, values: parsed.values, positionals: parsed.positionals }
 }
 

@@ -1,5 +1,6 @@
 import { VERSION } from "../lib/version.ts"
 import { check } from "./check.ts"
+import { keygen } from "./keygen.ts"
 import { EXIT, type Output } from "./output.ts"
 import { schema } from "./schema.ts"
 import { type CommandName, commandUsage, isCommand, unknownCommand, usage, usageError } from "./usage.ts"
@@ -27,6 +28,8 @@ async function run(command: CommandName, args: readonly string[], output: Output
       return (await import("./explain.ts")).explain(args, output)
     case "schema":
       return schema(args, output)
+    case "keygen":
+      return keygen(args, output)
     case "version":
       if (args.length > 0) return usageError("version", `unexpected argument "${args[0]}"`, output)
       output.out(`gatehouse ${VERSION}\n`)

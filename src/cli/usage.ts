@@ -41,6 +41,15 @@ export const COMMANDS = {
     summary: "print the JSON Schema of the config, for editors",
     details: "  --markdown          print the reference page instead",
   },
+  keygen: {
+    arguments: "[ALGORITHM] [--kid ID]",
+    summary: "make a key that signs tokens",
+    details: `  ALGORITHM           ES256 (default), ES384, EdDSA, RS256 or PS256: prints a private key in PEM;
+                      HS256: prints a secret
+  --kid ID            the key's id; otherwise its thumbprint (a secret has none)
+
+  Standard error tells how to use it: only the key itself goes to standard output.`,
+  },
   version: {
     arguments: "",
     summary: "print the version",
