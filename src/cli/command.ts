@@ -26,6 +26,10 @@ async function run(command: CommandName, args: readonly string[], output: Output
       return check(args, output)
     case "explain":
       return (await import("./explain.ts")).explain(args, output)
+    case "backup":
+      return (await import("./backup.ts")).backup(args, output)
+    case "restore":
+      return (await import("./restore.ts")).restore(args, output)
     case "schema":
       return schema(args, output)
     case "keygen":

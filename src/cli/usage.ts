@@ -36,6 +36,21 @@ export const COMMANDS = {
     summary: "run the gateway before sample services, with requests to try",
     details: "  Everything stays in memory and on this machine; stop it with Ctrl-C.",
   },
+  backup: {
+    arguments: "FILE [-c CONFIG] [--force]",
+    summary: "copy the store to a file, also while the gateway runs",
+    details: `${CONFIG}
+      --force         replace FILE if it exists
+
+  Only SQLite; with PostgreSQL use pg_dump.`,
+  },
+  restore: {
+    arguments: "FILE [-c CONFIG]",
+    summary: "put a backup in the place of the store; stop the gateway first",
+    details: `${CONFIG}
+
+  What was there is kept beside it, as …before-restore. Only SQLite; with PostgreSQL use pg_restore.`,
+  },
   schema: {
     arguments: "[--markdown]",
     summary: "print the JSON Schema of the config, for editors",
