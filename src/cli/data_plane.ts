@@ -1,5 +1,6 @@
 import { createBuiltins } from "../admin/public.ts"
-import { type Door, openServeDoor } from "../edge/serve.ts"
+import { openDoor } from "../edge/open.ts"
+import type { Door } from "../edge/serve.ts"
 import { Gateway } from "../gateway/gateway.ts"
 import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { Questions } from "../gateway/questions.ts"
@@ -155,7 +156,16 @@ export class DataPlane {
     const { server } = init.generation.config
     const { hostname, port, tls } = init
     try {
-      return openServeDoor({ gateway: this.#gateway, server, tls, hostname, port, clock: now, log })
+      return openDoor({
+        gateway: this.#gateway,
+        server,
+        tls,
+        hostname,
+        port,
+        clock: now,
+        wallClock: Date.now,
+        log,
+      })
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code !== "EADDRINUSE") throw error

@@ -1,9 +1,10 @@
 import type { X509Certificate } from "node:crypto"
 import { isIP } from "node:net"
+import { isFieldName, isReservedField } from "../policies/header_rules.ts"
 import type { Decoded } from "./decode.ts"
-import { readCertificate, readPrivateKey, unreadable } from "./pem.ts"
+import { readCertificate, readCertificates, readPrivateKey, unreadable } from "./pem.ts"
 import type { Report } from "./report.ts"
-import { MAX_WEBSOCKET_MESSAGE, type TlsConfig } from "./schema.ts"
+import { MAX_WEBSOCKET_MESSAGE, type ServerConfig, type TlsConfig } from "./schema.ts"
 
 export function checkServer(decoded: Decoded, report: Report): void {
   const { server, admin } = decoded.config
@@ -14,8 +15,14 @@ export function checkServer(decoded: Decoded, report: Report): void {
   if (max_message < 1 || max_message > MAX_WEBSOCKET_MESSAGE) {
     report.problem(["server", "websocket", "max_message"], "must be from 1B to 128MB")
   }
-  if (server.tls !== undefined) checkTlsFiles(server.tls, report)
-  else {
+  if (server.tls !== undefined) {
+    checkTlsFiles(server.tls, report)
+    if (server.http2 && server.tls.client_ca !== undefined)
+      report.problem(
+        ["server", "http2"],
+        "cannot be had together with tls.client_ca, whose port speaks HTTP/1.1 only; leave http2 out",
+      )
+  } else {
     if (server.http2)
       report.problem(["server", "http2"], "browsers and clients speak HTTP/2 over TLS only; set tls")
     if (server.redirect_port !== undefined) {
@@ -42,6 +49,7 @@ export function checkServer(decoded: Decoded, report: Report): void {
       )
     }
   }
+  checkCertificateHeader(server, report)
   if (!isLoopback(admin.host) && admin.token === undefined && !decoded.brokenSections.has("admin")) {
     report.warning(["admin", "host"], "operators reach this from other machines: set admin.token")
   }
@@ -65,6 +73,52 @@ function isAddressOrRange(entry: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
+const RFC_9440 = "client-cert"
+/** Fields with a meaning of their own: dropped from every request, they would break something else. */
+const IN_USE: ReadonlySet<string> = new Set([
+  "authorization",
+  "cookie",
+  "content-type",
+  "accept",
+  "origin",
+  "user-agent",
+])
+
+function checkCertificateHeader(server: ServerConfig, report: Report): void {
+  const { client_cert_header: name, client_cert_ca: ca } = server
+  if (name !== undefined) {
+    if (
+      name.toLowerCase() !== RFC_9440 &&
+      (!isFieldName(name) || isReservedField(name) || IN_USE.has(name.toLowerCase()))
+    )
+      report.problem(
+        ["server", "client_cert_header"],
+        "cannot carry a certificate; write Client-Cert, or a name of your own such as X-Client-Certificate",
+        name,
+      )
+    if (server.trusted_proxies.length === 0)
+      report.problem(
+        ["server", "client_cert_header"],
+        "is believed of trusted proxies only, and there are none; set server.trusted_proxies",
+      )
+  }
+  if (ca === undefined) return
+  if (name === undefined)
+    report.problem(["server", "client_cert_ca"], "has no effect without server.client_cert_header")
+  checkAuthorities(["server", "client_cert_ca"], ca, report)
+}
+
+function checkAuthorities(path: readonly string[], file: string, report: Report): void {
+  try {
+    for (const authority of readCertificates(file)) {
+      if (Date.parse(authority.validTo) < Date.now())
+        report.warning(path, `an authority has expired on ${authority.validTo}; its certificates are refused`)
+    }
+  } catch (error) {
+    report.problem(path, unreadable(error, "PEM certificates"), file)
+  }
+}
+
 function checkTlsFiles(tls: TlsConfig, report: Report): void {
   let certificate: X509Certificate | undefined
   try {
@@ -80,6 +134,7 @@ function checkTlsFiles(tls: TlsConfig, report: Report): void {
   } catch (error) {
     report.problem(["server", "tls", "key"], unreadable(error, "a PEM private key without a passphrase"))
   }
+  if (tls.client_ca !== undefined) checkAuthorities(["server", "tls", "client_ca"], tls.client_ca, report)
   if (certificate && Date.parse(certificate.validTo) < Date.now()) {
     report.warning(["server", "tls", "cert"], `the certificate has expired on ${certificate.validTo}`)
   }

@@ -6,6 +6,20 @@ export function readCertificate(path: string): X509Certificate {
   return new X509Certificate(readFileSync(path))
 }
 
+const BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+
+/** Every certificate of a PEM text, at least one. Throws `Error` on a text without and on a broken one. */
+export function parseCertificates(text: string): readonly X509Certificate[] {
+  const found = (text.match(BLOCK) ?? []).map((block) => new X509Certificate(block))
+  if (found.length === 0) throw new Error("reading certificates: there is none")
+  return found
+}
+
+/** Every certificate of a PEM file. Throws what `unreadable` explains. */
+export function readCertificates(path: string): readonly X509Certificate[] {
+  return parseCertificates(readFileSync(path, "utf8"))
+}
+
 /** The private key of a PEM file. Throws what `unreadable` explains. */
 export function readPrivateKey(path: string): KeyObject {
   return createPrivateKey(readFileSync(path))

@@ -26,8 +26,19 @@ const TlsSchema = strictObject(
       default: "1.2",
       description: "Oldest TLS version accepted.",
     }),
+    client_ca: Type.Optional(
+      Type.String({
+        description:
+          "PEM file: the authorities of client certificates. With it, clients are asked for one (HTTP/1.1 only).",
+      }),
+    ),
+    client_cert: Type.Union([Type.Literal("required"), Type.Literal("optional")], {
+      default: "required",
+      description:
+        "Whether a client without certificate may come in, where `client_ca` is set. One with a bad certificate never may.",
+    }),
   },
-  { description: "TLS for clients. Both files are watched: a new pair is taken without a restart." },
+  { description: "TLS for clients. The files are watched: new ones are taken without a restart." },
 )
 
 /** Bytes of the largest message the runtime's WebSocket client takes. */
@@ -80,6 +91,18 @@ const ServerSchema = strictObject(
       default: [],
       description: "Addresses or CIDR ranges whose X-Forwarded-For, -Proto and -Host are believed.",
     }),
+    client_cert_header: Type.Optional(
+      Type.String({
+        description:
+          "Header in which trusted proxies pass the client's certificate on: `Client-Cert` (RFC 9440), or another with URL-encoded PEM.",
+      }),
+    ),
+    client_cert_ca: Type.Optional(
+      Type.String({
+        description:
+          "PEM file: who must have signed the certificate in `client_cert_header`. Without it `tls.client_ca`; without both, the proxies' check is believed.",
+      }),
+    ),
     keep_alive_timeout: Duration({
       default: "75s",
       description: "An idle client connection is closed after this (8s to 255s).",

@@ -8,14 +8,18 @@ import type { Log } from "../observe/log.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
 import type { AcceptedSocket, Answer, Exchange } from "../upstream/exchange.ts"
+import type { Origin, Origins } from "./origin.ts"
+import { openRedirect } from "./redirect.ts"
 import { type Departures, toResponse } from "./respond.ts"
-import { ServeArrival } from "./serve_arrival.ts"
+import { ServeArrival, type Way } from "./serve_arrival.ts"
 import type { Upload, UploadLimits } from "./upload.ts"
 
 export interface TlsPair {
   /** PEM texts. */
   readonly cert: string
   readonly key: string
+  /** Authorities of client certificates; absent: clients are not asked for one. */
+  readonly ca?: string
 }
 
 export interface ServeDoorOptions {
@@ -27,6 +31,8 @@ export interface ServeDoorOptions {
   readonly port: number
   readonly clock: Clock
   readonly log: Log
+  /** Makes this an inner door: only connections handed over by another door are answered. */
+  readonly origins?: Origins
 }
 
 /** An open port. */
@@ -41,7 +47,7 @@ export interface Door {
 }
 
 /** OpenSSL's SSL_OP_NO_TLSv1_2; 1.0 and 1.1 are off in the runtime. */
-const NO_TLS_1_2 = 0x08000000
+export const NO_TLS_1_2 = 0x08000000
 
 const SWITCHED: Answer = Object.freeze({ status: 101, fields: NO_FIELDS, body: undefined })
 
@@ -49,7 +55,7 @@ const SWITCHED: Answer = Object.freeze({ status: 101, fields: NO_FIELDS, body: u
 const SWEEP_MS = 1000
 
 /** How long a listener that is replaced still accepts what the kernel has queued for it. */
-const ACCEPT_MS = 100
+export const ACCEPT_MS = 100
 
 /** The runtime counts idle time in steps of 4 s. */
 const IDLE_STEP_MS = 4000
@@ -65,8 +71,8 @@ const UNREAD_BYTES = 1_048_576
  * Throws when the port cannot be opened.
  */
 export function openServeDoor(options: ServeDoorOptions): Door {
-  const { gateway, server: config, clock } = options
-  const secure = options.tls !== undefined
+  const { gateway, server: config, clock, origins } = options
+  const direct: Way = { secure: options.tls !== undefined, http2: config.http2, origin: undefined }
   const idleTimeout = Math.min(255, Math.max(8, Math.round(config.keep_alive_timeout / 1000)))
   const uploads = new Map<Upload, Exchange>()
   const limits: UploadLimits = { silenceMs: config.body_timeout, minBytesPerSecond: config.min_body_rate }
@@ -88,7 +94,10 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   const finish = (exchange: Exchange): void => gateway.finish(exchange)
 
   async function answer(request: Request, server: Server<SocketHandler>): Promise<Response | undefined> {
-    const arrival = new ServeArrival(request, server, secure, config.http2, clock)
+    const origin = origins?.originOf(server.requestIP(request))
+    if (origin === undefined && origins !== undefined) return stranger()
+    const way = origin === undefined ? direct : { secure: true, http2: false, origin }
+    const arrival = new ServeArrival(request, server, way, clock)
     const exchange = gateway.begin(arrival)
     arrival.exchange = exchange
     const { upload } = arrival
@@ -113,7 +122,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       socket.refused()
       if (!exchange.gone) gateway.fail(exchange)
     }
-    return respond(exchange, request, server, upload)
+    return respond(exchange, request, server, upload, origin)
   }
 
   /** Whether the service may be silent for longer than the runtime waits; it may be asked twice (fallback). */
@@ -144,6 +153,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     request: Request,
     server: Server<SocketHandler>,
     upload: Upload | undefined,
+    origin: Origin | undefined,
   ): Response {
     if (exchange.gone || exchange.answer === undefined) return nobody(exchange, upload)
     const { body } = exchange.answer
@@ -155,6 +165,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       gateway.draining ||
       // This listener's certificate has a successor; it closes shortly.
       server !== current ||
+      origin?.listener.retired === true ||
       // After a malformed request nobody knows where the next one starts.
       exchange.arrival.fault !== "" ||
       exchange.uploadFault !== "" ||
@@ -203,7 +214,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     return Bun.serve({
       hostname: options.hostname,
       port,
-      reusePort: true,
+      reusePort: origins === undefined,
       development: false,
       idleTimeout,
       // Bodies are bounded per route, where the limit is known.
@@ -230,7 +241,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   const retired = new Set<Server<SocketHandler>>()
   const port = current.port!
   const redirect =
-    config.redirect_port === undefined
+    config.redirect_port === undefined || origins !== undefined
       ? undefined
       : openRedirect(options.hostname, config.redirect_port, port)
 
@@ -257,25 +268,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   }
 }
 
-/** A plain port that sends every request to https, keeping method and body (308). */
-function openRedirect(hostname: string, port: number, securePort: number): Server<undefined> {
-  const suffix = securePort === 443 ? "" : `:${securePort}`
-  return Bun.serve({
-    hostname,
-    port,
-    reusePort: true,
-    development: false,
-    fetch(request) {
-      const arrival = new ServeArrival(request, NO_PEER, false, false, performance.now.bind(performance))
-      if (arrival.fault !== "") return new Response(null, { status: 400, headers: { connection: "close" } })
-      const host = arrival.host.replace(/:\d+$/, "")
-      const query = arrival.query === "" ? "" : `?${arrival.query}`
-      return new Response(null, {
-        status: 308,
-        headers: { location: `https://${host}${suffix}${arrival.path}${query}` },
-      })
-    },
-  })
+/** The answer to another process of this machine that has found the inner door. */
+function stranger(): Response {
+  return new Response(null, { status: 403, headers: { connection: "close" } })
 }
-
-const NO_PEER = { requestIP: () => null }

@@ -1,14 +1,24 @@
 import type { Body } from "../http1/body.ts"
 import type { FieldList } from "../http1/field_list.ts"
+import type { ClientCertificate } from "../identity/certificate.ts"
 import type { Clock } from "../lib/clock.ts"
 import { canonicalHost, canonicalPath } from "../lib/target.ts"
 import type { Arrival, Exchange, FailureCodeOfDoor } from "../upstream/exchange.ts"
+import type { Origin } from "./origin.ts"
 import { readFields } from "./serve_fields.ts"
 import { Upload } from "./upload.ts"
 
 /** The part of Bun's server that reading a request needs. */
 export interface PeerLookup {
   requestIP(request: Request): { address: string } | null
+}
+
+/** What a request's port and connection say of it. */
+export interface Way {
+  readonly secure: boolean
+  readonly http2: boolean
+  /** Who stands behind a connection that was handed over; `undefined`: the client itself has connected. */
+  readonly origin: Origin | undefined
 }
 
 const CONTENT_LENGTH = /^\d{1,15}$/
@@ -31,6 +41,7 @@ export class ServeArrival implements Arrival {
   readonly scheme: "http" | "https"
   readonly host: string = ""
   readonly peer: string
+  readonly certificate: ClientCertificate | undefined
   readonly fields: FieldList
   readonly body: Body = undefined
   readonly startedAt: number
@@ -42,16 +53,18 @@ export class ServeArrival implements Arrival {
   readonly #request: Request
   #watched = false
 
-  constructor(request: Request, server: PeerLookup, secure: boolean, http2: boolean, clock: Clock) {
+  constructor(request: Request, server: PeerLookup, way: Way, clock: Clock) {
+    const { http2, origin } = way
     this.#request = request
     this.startedAt = clock()
     this.method = request.method
-    this.scheme = secure ? "https" : "http"
+    this.scheme = origin?.scheme ?? (way.secure ? "https" : "http")
+    this.certificate = origin?.certificate
     const fields = readFields(request.headers)
     this.fields = fields
     // HTTP/2 has no Connection and no Upgrade (RFC 9113 section 8.2.2).
     this.protocol = http2 && fields.get("connection") === undefined ? "HTTP" : "HTTP/1.1"
-    this.peer = plainAddress(server.requestIP(request)?.address ?? "")
+    this.peer = origin?.address ?? plainAddress(server.requestIP(request)?.address ?? "")
 
     const host = canonicalHost(fields.get("host") ?? "")
     const { url } = request
@@ -120,6 +133,6 @@ export class ServeArrival implements Arrival {
 }
 
 /** IPv4 in its own notation where the runtime shows it mapped into IPv6. */
-function plainAddress(address: string): string {
+export function plainAddress(address: string): string {
   return address.startsWith("::ffff:") ? address.slice(7) : address
 }

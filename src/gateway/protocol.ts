@@ -19,6 +19,8 @@ export interface Generation {
 export interface PemPair {
   readonly cert: string
   readonly key: string
+  /** Authorities of client certificates; absent: clients are not asked for one. */
+  readonly ca?: string
 }
 
 /** The first message of a worker. */

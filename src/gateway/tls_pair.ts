@@ -1,10 +1,11 @@
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
+import { parseCertificates } from "../config/pem.ts"
 import type { TlsConfig } from "../config/schema.ts"
 import type { PemPair } from "./protocol.ts"
 
 /**
- * Reads certificate and key and makes sure they belong together, so that a pair that cannot work never
+ * Reads certificate, key and the authorities of clients and makes sure they can work, so that what cannot never
  * reaches a listener. Throws `Error` with a message for the operator.
  */
 export async function readTlsPair(config: TlsConfig): Promise<PemPair> {
@@ -17,7 +18,11 @@ export async function readTlsPair(config: TlsConfig): Promise<PemPair> {
       `reading TLS files: the key in ${config.key} does not belong to the certificate in ${config.cert}`,
     )
   }
-  return { cert, key }
+  if (config.client_ca === undefined) return { cert, key }
+  const ca = await readPem(config.client_ca, "server.tls.client_ca")
+  // A CA the listener cannot read would shut every client out, or, worse, let none be verified.
+  parse(() => parseCertificates(ca), config.client_ca, "PEM certificates")
+  return { cert, key, ca }
 }
 
 async function readPem(path: string, setting: string): Promise<string> {

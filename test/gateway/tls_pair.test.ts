@@ -13,7 +13,7 @@ function read(cert: string | undefined, key: string) {
   rmSync(files.cert, { force: true })
   if (cert !== undefined) writeFileSync(files.cert, cert)
   writeFileSync(files.key, key)
-  return readTlsPair({ ...files, min_version: "1.2" })
+  return readTlsPair({ ...files, min_version: "1.2", client_cert: "required" })
 }
 
 test("a certificate and its key are read as they are", async () => {

@@ -22,6 +22,7 @@ export function arrivalOf(bytes: string | Buffer, peer = "192.0.2.1"): Arrival {
     scheme: "http",
     host,
     peer,
+    certificate: undefined,
     fields,
     body:
       fields.contentLength === undefined

@@ -29,6 +29,7 @@ export function makeExchange(parts: ExchangeParts = {}): Exchange {
       scheme: "http",
       host: "gateway.test",
       peer: "192.0.2.1",
+      certificate: undefined,
       body: undefined,
       startedAt: 0,
       protocol: "HTTP/1.1",

@@ -1,4 +1,5 @@
-import { type Door, openServeDoor, type TlsPair } from "../../src/edge/serve.ts"
+import { openDoor } from "../../src/edge/open.ts"
+import type { Door, TlsPair } from "../../src/edge/serve.ts"
 import { Gateway } from "../../src/gateway/gateway.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
 import { now } from "../../src/lib/clock.ts"
@@ -113,13 +114,14 @@ export function serveGateway(
   options: { tls?: TlsPair; builtins?: Builtins; lookUp?: LookUp } = {},
 ): ServedGateway {
   const made = makeGateway(file, options.builtins, options.lookUp)
-  const door = openServeDoor({
+  const door = openDoor({
     gateway: made.gateway,
     server: exampleConfig(file).server,
     tls: options.tls,
     hostname: "127.0.0.1",
     port: 0,
     clock: now,
+    wallClock: Date.now,
     log: {
       ...memoryLog(),
       error: (event, fields) =>

@@ -1,0 +1,76 @@
+import type { Socket } from "bun"
+
+/** What the sockets of a splice tell, whichever end they are. */
+export interface SocketEvents {
+  received(bytes: Buffer): void
+  /** The socket takes bytes again. */
+  drained(): void
+  /** The other side sends no more, in order. */
+  endReceived(): void
+  /** `error`: it was reset or broke. */
+  closed(error: Error | undefined): void
+}
+
+export type RawSocket = Socket<SocketEvents>
+
+/**
+ * One direction of a splice. What the sink does not take at once waits here, and the source is paused
+ * meanwhile: at most what the runtime reads in one go is held.
+ */
+export class OneWay {
+  #source: RawSocket | undefined
+  #sink: RawSocket | undefined
+  readonly #waiting: Buffer[] = []
+  #paused = false
+  #ended = false
+
+  /** Both ends as soon as they are there. */
+  attach(ends: { readonly source?: RawSocket; readonly sink?: RawSocket }): void {
+    this.#source = ends.source ?? this.#source
+    this.#sink = ends.sink ?? this.#sink
+    this.drained()
+  }
+
+  /** Nothing waits. */
+  get empty(): boolean {
+    return this.#waiting.length === 0
+  }
+
+  carry(bytes: Buffer): void {
+    let taken = 0
+    if (this.#sink !== undefined && this.#waiting.length === 0) taken = this.#sink.write(bytes)
+    // Below zero the sink is closing, and will say so.
+    if (taken < 0 || taken === bytes.length) return
+    this.#waiting.push(taken === 0 ? bytes : bytes.subarray(taken))
+    if (this.#paused) return
+    this.#paused = true
+    this.#source?.pause()
+  }
+
+  /** The sink takes bytes again. */
+  drained(): void {
+    if (this.#sink === undefined) return
+    while (this.#waiting.length > 0) {
+      const first = this.#waiting[0]!
+      const taken = this.#sink.write(first)
+      if (taken < 0) return
+      if (taken < first.length) {
+        this.#waiting[0] = first.subarray(taken)
+        return
+      }
+      this.#waiting.shift()
+    }
+    if (this.#ended) this.#sink.shutdown()
+    else if (this.#paused) {
+      this.#paused = false
+      this.#source?.resume()
+    }
+  }
+
+  /** The source sends no more: once all has gone out, the sink is told so. The other direction goes on. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.drained()
+  }
+}
