@@ -4,6 +4,7 @@ import { limitBody } from "../policies/body_limit.ts"
 import { type Failure, fail } from "../policies/failure.ts"
 import type { Verdict } from "../policies/policy.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
+import { settleCertificate } from "./client_certificate.ts"
 import { dropNominated } from "./dropped.ts"
 import { settleClient } from "./proxies.ts"
 import { discardAnswer, refuse } from "./refuse.ts"
@@ -21,7 +22,8 @@ import { askTarget, fallBack, SMALL_BODY_BYTES, tooLarge } from "./target.ts"
 export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Runtime): Promise<void> {
   // 1. Who asks: the client behind trusted proxies.
   dropNominated(exchange)
-  settleClient(exchange, snapshot.proxies)
+  const trusted = settleClient(exchange, snapshot.proxies)
+  settleCertificate(exchange, trusted, snapshot.certificateHeader)
 
   // 2. Which route. `exchange.route` is set whatever happens, so that accounting has its policies.
   const { route, target, refusal: early } = findRoute(snapshot, exchange)

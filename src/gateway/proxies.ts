@@ -39,13 +39,15 @@ const MAX_HOPS = 32
  * Settles who the client is and writes the X-Forwarded-* fields for the service. What a peer that is not
  * trusted says about earlier hops is dropped. The client is the last address that no trusted proxy vouches
  * for, read from the right (the only end an attacker cannot write); what is no address ends the reading.
+ * Tells whether the peer is trusted.
  */
-export function settleClient(exchange: Exchange, proxies: TrustedProxies): void {
+export function settleClient(exchange: Exchange, proxies: TrustedProxies): boolean {
   const { arrival, requestEdits } = exchange
   const { peer } = arrival
   let chain = peer
   let host = exchange.host
-  if (proxies.trusts(peer)) {
+  const trusted = proxies.trusts(peer)
+  if (trusted) {
     const hops = believedHops(exchange.header("x-forwarded-for") ?? "", proxies)
     if (hops.length > 0) {
       exchange.client = hops[0]!
@@ -63,6 +65,7 @@ export function settleClient(exchange: Exchange, proxies: TrustedProxies): void 
     "x-forwarded-host",
     host,
   )
+  return trusted
 }
 
 /** The client, then the trusted proxies between it and the peer: the part of the list that can be believed. */

@@ -8,6 +8,7 @@ import type { Failure } from "../policies/failure.ts"
 import type { Answered, PolicyDeps, PolicySteps } from "../policies/policy.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import type { Service } from "../upstream/upstreams.ts"
+import { type CertificateHeader, compileCertificateHeader } from "./client_certificate.ts"
 import { TrustedProxies } from "./proxies.ts"
 import {
   compileUpstreamPath,
@@ -26,6 +27,8 @@ export interface Snapshot {
   /** Runs the default policies on requests that no route matches, so that they are logged and answered alike. */
   readonly unmatched: Route
   readonly proxies: TrustedProxies
+  /** How trusted proxies pass certificates of clients on; `undefined`: they do not. */
+  readonly certificateHeader: CertificateHeader | undefined
 }
 
 /** A path the gateway answers itself. */
@@ -79,6 +82,7 @@ export function compileSnapshot(config: Config, parts: SnapshotParts): Snapshot 
       id: UNMATCHED,
     },
     proxies: new TrustedProxies(config.server.trusted_proxies),
+    certificateHeader: compileCertificateHeader(config.server, parts.policyDeps.wallClock),
   }
 }
 

@@ -19,7 +19,7 @@ export function isFieldValue(value: string): boolean {
 const FRAMING = ["host", "content-length", "expect"]
 
 /** Who the client is, in the gateway's own words: never taken from the client. Also all of `x-user-*`. */
-const IDENTITY = ["x-client-id", "x-api-key-id"]
+const IDENTITY = ["x-client-id", "x-api-key-id", "client-cert", "client-cert-chain"]
 
 /** Where the request comes from, in the gateway's own words (gateway/proxies.ts). Also all of `x-forwarded-*`. */
 const FORWARDED = ["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"]

@@ -376,6 +376,7 @@ describe("policies", () => {
       table: new RouteTable([route]),
       unmatched: route,
       proxies: new TrustedProxies([]),
+      certificateHeader: undefined,
     }
     return { snapshot, ran }
   }

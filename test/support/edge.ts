@@ -1,3 +1,4 @@
+import type { TlsPair } from "../../src/edge/serve.ts"
 import { type ServedGateway, serveGateway } from "./gateway.ts"
 import { type RawScript, RawUpstream } from "./raw_upstream.ts"
 import { parseRequests, type ReceivedRequest, receivedBy } from "./received.ts"
@@ -21,7 +22,7 @@ export interface EdgeOptions {
   config?: Record<string, unknown>
   /** Further keys of the service "s". */
   service?: Record<string, unknown>
-  tls?: { cert: string; key: string }
+  tls?: TlsPair
 }
 
 /** A script that answers when the body has come in too. */
