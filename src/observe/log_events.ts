@@ -30,8 +30,20 @@ export const LOG_EVENTS = [
     "error",
     "Its name led to link-local `addresses`, which are not connected to.",
   ],
+  [
+    "store.failing",
+    "error",
+    "Statements fail, for a `reason`. At most one line a minute for each `kind`; `untold` came between.",
+  ],
   ["store.migrated", "info", "The schema of the store was brought up to date by these `steps`."],
   ["store.unavailable", "error", "The store did not do what it was asked, for the reason of its `kind`."],
+  [
+    "revocations.unread",
+    "error",
+    "What other VMs have revoked cannot be read; what this VM revokes holds here, and it is tried on.",
+  ],
+  ["revocations.read", "info", "What other VMs have revoked is read again."],
+  ["revocations.full", "error", "More was revoked than is `kept` in memory: the oldest are forgotten."],
   ["identity.fault", "error", "A bug in what answers for accounts; the request was answered with 500."],
   ["issuer.keys", "info", "Keys of an `issuer` were fetched: `count` of them, `skipped` of no use."],
   [

@@ -95,7 +95,11 @@ export async function restore(from: string, file: string): Promise<string | unde
 /** Refuses a database that is no store of this program or an older one. */
 async function checkSchema(file: string): Promise<void> {
   const limits = { maxWaiting: 0, waitMs: 0, transactionMs: 60_000 }
-  const store = createStore(openSqlite(file), limits, { now, onQuery: () => undefined })
+  const store = createStore(openSqlite(file), limits, {
+    now,
+    onQuery: () => undefined,
+    onFailure: () => undefined,
+  })
   try {
     const table = "SELECT name FROM sqlite_master WHERE name = 'schema_migrations'"
     if ((await store.get(table)) === undefined)

@@ -1,6 +1,7 @@
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { Database } from "./database.ts"
+import { createFailureLog } from "./failure_log.ts"
 import { migrate } from "./migrate.ts"
 import { openPostgres } from "./postgres.ts"
 import { type Store, StoreError } from "./sql.ts"
@@ -39,6 +40,7 @@ export interface StoreDeps {
  * program is never replaced by an empty one.
  */
 export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
+  const metering = { ...deps, onFailure: createFailureLog(deps.log, deps.now) }
   const target = parseStoreUrl(url)
   if (typeof target === "string") throw new StoreError("failed", `opening the store: ${target}`)
   const transactionMs = deps.transactionMs ?? 10_000
@@ -50,7 +52,7 @@ export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
     const database = openSqlite(target.file)
     try {
       await bringUpToDate(database, migrationMs, deps)
-      return createStore(database, limits, deps)
+      return createStore(database, limits, metering)
     } catch (error) {
       await database.close()
       throw error
@@ -71,13 +73,17 @@ export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
   }
   const statementTimeoutMs = deps.statementTimeoutMs ?? 5000
   const options = { poolSize: deps.poolSize ?? 10, connectTimeoutMs, statementTimeoutMs, transactionMs }
-  return createStore(openPostgres(target.url, options), limits, deps)
+  return createStore(openPostgres(target.url, options), limits, metering)
 }
 
 async function bringUpToDate(database: Database, migrationMs: number, deps: StoreDeps): Promise<void> {
   const limits = { maxWaiting: 0, waitMs: 0, transactionMs: 2 * migrationMs }
-  // Not a store of requests: its statements would spoil their metrics.
-  const store = createStore(database, limits, { now: deps.now, onQuery: () => undefined })
+  // Its statements would spoil the metrics of requests; what fails is told by rejecting.
+  const store = createStore(database, limits, {
+    now: deps.now,
+    onQuery: () => undefined,
+    onFailure: () => undefined,
+  })
   const steps = await migrate(store, deps.wallClock ?? Date.now)
   if (steps.length > 0) deps.log.info("store.migrated", { dialect: database.dialect, steps })
 }

@@ -32,6 +32,9 @@ export function explainPostgres(error: unknown): StoreError {
   const { code = "", errno } = error as Error & { code?: string; errno?: string | number }
   if (typeof errno === "string" && /^[0-9A-Z]{5}$/.test(errno)) {
     const class_ = errno.slice(0, 2)
+    // A prepared statement whose table has changed since, as by a newer gateway: a new connection prepares it anew.
+    if (errno === "0A000" && error.message.includes("cached plan"))
+      return new StoreError("unavailable", `asking PostgreSQL: ${error.message} (${errno})`)
     const kind = STATES[errno] ?? CLASSES[class_] ?? "failed"
     // Class 22 is about values, and quotes them.
     const text = class_ === "22" ? "a value does not fit its type" : error.message

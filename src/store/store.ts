@@ -19,6 +19,8 @@ export interface StoreMetering {
   readonly now: Clock
   /** Called once a statement, with the time it took, the wait for its turn included. */
   readonly onQuery: (durationMs: number, outcome: QueryOutcome) => void
+  /** Called with what a statement failed of, for the log. */
+  readonly onFailure: (error: StoreError) => void
 }
 
 type Execute = (text: string, params: readonly SqlValue[], wantsRows: boolean) => Promise<Result>
@@ -104,6 +106,7 @@ export function createStore(database: Database, limits: StoreLimits, metering: S
     } catch (error) {
       const known = database.explain(error)
       metering.onQuery(metering.now() - startedAt, known.kind)
+      metering.onFailure(known)
       throw known
     }
   }

@@ -205,6 +205,16 @@ test("[F-45] processes that migrate at once do it once", async () => {
   expect(steps.length).toBe(1)
 })
 
+test("a table that changes under a prepared statement costs one call at most", async () => {
+  const store = await notes({ poolSize: 1 })
+  await store.run(add, [1, "x"])
+  expect(await store.all("SELECT * FROM notes")).toEqual([{ id: 1, text: "x" }])
+  await store.run("ALTER TABLE notes ADD COLUMN more TEXT")
+  const changed = await store.all("SELECT * FROM notes").catch((error) => error.kind)
+  expect(["unavailable", [{ id: 1, text: "x", more: null }]]).toContainEqual(changed)
+  expect(await store.all("SELECT * FROM notes")).toEqual([{ id: 1, text: "x", more: null }])
+})
+
 test("the database is that of the URL, whatever the environment says", async () => {
   const url = await (await server()).createDatabase()
   process.env.PGDATABASE = "nowhere"

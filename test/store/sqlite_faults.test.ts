@@ -19,7 +19,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Store } from "../../src/store/sql.ts"
-import { closeStores, open, storeErrorOf } from "../support/store.ts"
+import { closeStores, NO_LOG, open, storeErrorOf } from "../support/store.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-store-"))
 const mounts: string[] = []
@@ -45,8 +45,8 @@ function mountTmpfs(options: string): string | undefined {
   return mount
 }
 
-async function withNotes(url: string): Promise<Store> {
-  const store = await open(url)
+async function withNotes(url: string, overrides: Parameters<typeof open>[1] = {}): Promise<Store> {
+  const store = await open(url, overrides)
   await store.run("CREATE TABLE notes (id BIGINT PRIMARY KEY, text TEXT)")
   await store.run("INSERT INTO notes VALUES (1, 'first')")
   return store
@@ -102,7 +102,9 @@ test("[F-43] killed at any moment of its first start, the next one makes it whol
 test("[F-44] a full disk: writes are refused, reads go on, and writes too when there is room", async () => {
   const mount = mountTmpfs("size=2m")
   if (mount === undefined) return
-  const store = await withNotes(`sqlite:${join(mount, "store.db")}`)
+  const lines: unknown[][] = []
+  const log = { ...NO_LOG, error: (...line: unknown[]) => void lines.push(line) }
+  const store = await withNotes(`sqlite:${join(mount, "store.db")}`, { log })
   writeFileSync(join(mount, "ballast"), new Uint8Array(900_000))
   const text = "x".repeat(50_000)
   let [written, kind] = [1, "none"]
@@ -116,6 +118,8 @@ test("[F-44] a full disk: writes are refused, reads go on, and writes too when t
     for (let i = 0; i < 5; i++) await sql.run(add, [1000 + i, text])
   })
   expect((await storeErrorOf(inTransaction)).kind).toBe("full")
+  const line = { kind: "full", reason: expect.stringContaining("disk is full"), untold: 0 }
+  expect(lines).toEqual([["store.failing", line]])
   expect(await store.get("SELECT count(*) AS n FROM notes")).toEqual({ n: written })
   rmSync(join(mount, "ballast"))
   expect(await store.run(add, [2000, text])).toBe(1)
