@@ -68,6 +68,10 @@ export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
   const once = openPostgres(target.url, migrating)
   try {
     await bringUpToDate(once, migrationMs, deps)
+  } catch (error) {
+    const { kind, message } = once.explain(error)
+    const { host, pathname } = new URL(target.url)
+    throw new StoreError(kind, `opening the store at ${host}${pathname}: ${message}`)
   } finally {
     await once.close()
   }
