@@ -1,11 +1,14 @@
 import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
 import { createIdentityApp } from "../admin/auth/app.ts"
+import { wellKnownRoutes } from "../admin/auth/well_known_routes.ts"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
-import type { CountEvent, IdentityContext } from "../identity/context.ts"
+import type { CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
+import { resolveCredential } from "../identity/credentials.ts"
 import type {
   AuthFailure,
+  CredentialAnswer,
   IdentityAnswer,
   IdentityRequest,
   IdentityState,
@@ -13,14 +16,29 @@ import type {
   Reply,
 } from "../identity/messages.ts"
 import { loadOwnKeys, type OwnKeys } from "../identity/own_keys.ts"
+import { type Later, RevocationLog } from "../identity/revocation_log.ts"
+import { sweepSessions } from "../identity/session_sweep.ts"
 import type { AuthSettings } from "../identity/settings.ts"
 import type { Log } from "../observe/log.ts"
 import { appendAudit } from "../safety/audit.ts"
-import type { Store } from "../store/sql.ts"
+import { type Store, StoreError } from "../store/sql.ts"
 
 /** The endpoints of identity, in groups: Elysia applications with paths below a prefix. */
 export function identityGroups(_context: IdentityContext): readonly AnyElysia[] {
   return []
+}
+
+/** Deletes what has expired. Each may run at any time and takes little at once; called about once a minute. */
+export function identitySweeps(
+  context: IdentityContext,
+  revocations: RevocationLog,
+): readonly (() => Promise<void>)[] {
+  return [() => sweepSessions(context), () => revocations.sweep()]
+}
+
+const later: Later = (ms, run) => {
+  const timer = setTimeout(run, ms)
+  return () => clearTimeout(timer)
 }
 
 export interface IdentityDeps {
@@ -34,36 +52,60 @@ export interface IdentityDeps {
 /** Identity in the control plane: what workers ask, and what they are told. */
 export class ControlIdentity implements IdentityPort {
   readonly #deps: IdentityDeps
-  /** `undefined` without a store. */
-  readonly #app: ((asked: IdentityRequest) => Promise<IdentityAnswer>) | undefined
+  readonly #app: (asked: IdentityRequest) => Promise<IdentityAnswer>
+  /** Both `undefined` without a store. */
+  readonly #context: IdentityContext | undefined
+  readonly #revocations: RevocationLog | undefined
   #settings: AuthSettings | undefined
   #keys: OwnKeys | undefined
+  /** Longest `auth.access_token_ttl` so far: a reload shortens no token that is out already. */
+  #accessLifeMs = 0
   #tell: (change: IdentityState) => void = () => {}
 
   /** Throws `Error` for keys that cannot be used. */
   constructor(config: Config, deps: IdentityDeps) {
     this.#deps = deps
     this.apply(config)
-    if (deps.store === undefined) return
-    const context = this.#createContext(deps.store)
-    this.#app = createIdentityApp(identityGroups(context), { settings: context.settings, log: deps.log })
+    // Nothing asks while there is no section `auth`.
+    const own: OwnTokens = { settings: () => this.#settings!, keys: () => this.#keys! }
+    if (deps.store !== undefined) {
+      this.#revocations = this.#createRevocations(deps.store)
+      this.#context = this.#createContext(own, this.#revocations)
+    }
+    const groups = this.#context === undefined ? [] : identityGroups(this.#context)
+    this.#app = createIdentityApp([wellKnownRoutes(own, this.#context !== undefined), ...groups], {
+      settings: own.settings,
+      log: deps.log,
+    })
+  }
+
+  /** Reads what the store says is revoked and keeps up with it. Rejects with a `StoreError`. */
+  async open(): Promise<void> {
+    await this.#revocations?.open()
+  }
+
+  close(): void {
+    this.#revocations?.close()
   }
 
   apply({ auth }: Config): void {
     // First, as it can fail.
     this.#keys = auth === undefined ? undefined : loadOwnKeys(auth)
     this.#settings = auth
+    if (auth !== undefined)
+      this.#accessLifeMs = Math.max(this.#accessLifeMs, auth.access_token_ttl + auth.leeway)
   }
 
   state(): IdentityState {
-    return { issuers: [], revocations: [] }
+    return { issuers: [], revocations: this.#revocations?.known() ?? [] }
   }
 
   async answer(question: Question): Promise<Reply | undefined> {
     switch (question.kind) {
       case "request":
-        return this.#settings === undefined ? undefined : this.#app?.(question.request)
+        return this.#settings === undefined ? undefined : this.#app(question.request)
       case "credential":
+        return this.#resolve(question)
       case "keys":
         return undefined
     }
@@ -75,17 +117,41 @@ export class ControlIdentity implements IdentityPort {
     this.#tell = tell
   }
 
-  #createContext(store: Store): IdentityContext {
+  async #resolve(question: Extract<Question, { kind: "credential" }>): Promise<CredentialAnswer | undefined> {
+    if (this.#context === undefined || this.#settings === undefined) return { kind: "unknown" }
+    try {
+      return await resolveCredential(this.#context, question)
+    } catch (error) {
+      this.#deps.log.error("store.unavailable", {
+        kind: error instanceof StoreError ? error.kind : "failed",
+        error,
+      })
+      return undefined
+    }
+  }
+
+  #createRevocations(store: Store): RevocationLog {
+    const { wallClock, log } = this.#deps
+    return new RevocationLog({
+      store,
+      wallClock,
+      accessLifeMs: () => this.#accessLifeMs,
+      tell: (revocations) => this.#tell({ issuers: [], revocations }),
+      later,
+      log,
+    })
+  }
+
+  #createContext({ settings, keys }: OwnTokens, revocations: RevocationLog): IdentityContext {
     const { wallClock, count, log } = this.#deps
     return {
-      store,
-      // Nothing asks while there is no section `auth`.
-      settings: () => this.#settings!,
-      keys: () => this.#keys!,
+      store: revocations.store,
+      settings,
+      keys,
       wallClock,
       randomBytes: (length) => randomBytes(length),
       audit: (sql, record) => appendAudit(sql, record, wallClock()),
-      revoke: async (_sql, revocations) => this.#tell({ issuers: [], revocations }),
+      revoke: (sql, each) => revocations.revoke(sql, each),
       count,
       log,
     }

@@ -57,15 +57,17 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     options.file === undefined ? undefined : watchConfig(options.file, { onChange: signals.reload })
   let unwatchFaults = (): void => {}
   let store: Store | undefined
+  let identity: ControlIdentity | undefined
   try {
     const counts = new Counts()
     store = await openConfiguredStore(config, counts, log)
+    identity = await openIdentity(config, store, counts, log)
     const control = await openControl({
       config,
       load,
       workers: config.server.workers === "auto" ? availableParallelism() : config.server.workers,
       startThread,
-      identity: createIdentity(config, store, counts, log),
+      identity,
       builtinRoutes,
       version: VERSION,
       log,
@@ -103,6 +105,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     signals.close()
     watch?.close()
     unwatchFaults()
+    identity?.close()
     await store?.close()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))
   }
@@ -124,11 +127,18 @@ async function openConfiguredStore({ store }: Config, counts: Counts, log: Log):
   }
 }
 
-function createIdentity(config: Config, store: Store | undefined, counts: Counts, log: Log): ControlIdentity {
+async function openIdentity(
+  config: Config,
+  store: Store | undefined,
+  counts: Counts,
+  log: Log,
+): Promise<ControlIdentity> {
   const count: CountEvent = (event, outcome) =>
     counts.add("gatehouse_identity_events_total", { event, outcome })
   try {
-    return new ControlIdentity(config, { store, wallClock: Date.now, count, log })
+    const identity = new ControlIdentity(config, { store, wallClock: Date.now, count, log })
+    await identity.open()
+    return identity
   } catch (error) {
     throw new StartError((error as Error).message)
   }

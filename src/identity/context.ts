@@ -45,11 +45,17 @@ export const IDENTITY_EVENTS = [
   "provider_login",
   "keys_fetched",
   "mail",
+  "introspect",
+  "revoke",
 ] as const
 export type IdentityEventName = (typeof IDENTITY_EVENTS)[number]
 
+/** What tokens of the gateway itself are made of. */
+export type OwnTokens = Pick<IdentityContext, "settings" | "keys">
+
 /** What every part of identity in the control plane works with. */
 export interface IdentityContext {
+  /** When a transaction of it is committed, what was revoked in it is told. */
   readonly store: Store
   /** The section `auth` in force. */
   readonly settings: () => AuthSettings

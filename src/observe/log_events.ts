@@ -51,6 +51,11 @@ export const LOG_EVENTS = [
     "warn",
     "Keys of an `issuer` cannot be fetched, for a `reason`; those known stay in use.",
   ],
+  [
+    "revocations.dropped",
+    "error",
+    "There were more revocations than a worker keeps: `dropped` of them ended before their time.",
+  ],
   ["mail.failed", "error", "A mail could not be sent, for a `reason`; it is kept as an event."],
   ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
   ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],

@@ -1,0 +1,77 @@
+import { subjectOf } from "./access_token.ts"
+import type { IdentityContext } from "./context.ts"
+import type { CredentialAnswer, Question } from "./messages.ts"
+import { compileGrants } from "./roles.ts"
+import { findUser } from "./users.ts"
+
+type CredentialQuestion = Extract<Question, { kind: "credential" }>
+
+/** How often a session's last use is written at most. */
+const TOUCH_MS = 60_000
+
+const UNKNOWN: CredentialAnswer = { kind: "unknown" }
+
+/** Whose an opaque credential is, by its hash. Rejects with a `StoreError`. */
+export async function resolveCredential(
+  context: IdentityContext,
+  { credential, hash }: CredentialQuestion,
+): Promise<CredentialAnswer> {
+  switch (credential) {
+    case "session":
+      return resolveSession(context, hash)
+    case "api_key":
+      return UNKNOWN
+  }
+}
+
+interface SessionRow {
+  id: string
+  user_id: string
+  created_at: number
+  last_used_at: number
+  expires_at: number
+}
+
+/** The account as it is now: a change of roles holds for sessions at once, not at the next sign-in. */
+async function resolveSession(context: IdentityContext, hash: string): Promise<CredentialAnswer> {
+  const { store, wallClock, settings } = context
+  const at = wallClock()
+  const session = await store.get<SessionRow>(
+    `SELECT id, user_id, created_at, last_used_at, expires_at FROM sessions
+     WHERE cookie_hash = $1 AND ended_at IS NULL AND expires_at > $2`,
+    [hash, at],
+  )
+  if (session === undefined) return UNKNOWN
+  const user = await findUser(store, session.user_id)
+  if (user?.status !== "active") return UNKNOWN
+  const subject = subjectOf(context, user, { sessionId: session.id, scope: "" })
+  const { roles } = compileGrants(settings())(user.roles)
+  return {
+    kind: "principal",
+    principal: {
+      ...subject,
+      roles,
+      method: "session",
+      issuer: settings().issuer,
+      permissions: [],
+      tokenId: "",
+      expiresAt: await touch(context, session, at),
+      claims: {},
+    },
+    allowedIps: [],
+  }
+}
+
+/** Puts off the end of a session that is used, up to its longest life; resolves with its end. */
+async function touch(context: IdentityContext, session: SessionRow, at: number): Promise<number> {
+  if (at - session.last_used_at < TOUCH_MS) return session.expires_at
+  const { ttl, idle } = context.settings().session
+  const expiresAt = Math.min(session.created_at + ttl, at + idle)
+  // Of several at once the first is enough.
+  await context.store.run(
+    `UPDATE sessions SET last_used_at = $2, expires_at = $3
+     WHERE id = $1 AND last_used_at = $4 AND ended_at IS NULL`,
+    [session.id, at, expiresAt, session.last_used_at],
+  )
+  return expiresAt
+}
