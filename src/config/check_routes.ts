@@ -2,7 +2,7 @@ import { isFieldName } from "../policies/header_rules.ts"
 import { checkAnswer, checkServiceName } from "./check_target.ts"
 import type { Decoded } from "./decode.ts"
 import { type HostPattern, type Pattern, parseHostPattern, parsePattern } from "./pattern.ts"
-import { effectivePolicies } from "./policies.ts"
+import { effectivePolicies, policyRoute } from "./policies.ts"
 import type { Path } from "./problem.ts"
 import type { Report } from "./report.ts"
 import type { RouteConfig } from "./schema.ts"
@@ -136,8 +136,9 @@ function checkPolicies(decoded: Decoded, report: Report): void {
   const said = new Set<string>()
   for (const [i, route] of config.routes.entries()) {
     const at: Path = ["routes", routeIndex[i]!]
-    const info = { path: route.path, methods: route.methods, label: route.path }
-    for (const { policy, options, inherited } of effectivePolicies(config, route)) {
+    const policies = effectivePolicies(config, route)
+    const info = policyRoute(route, policies, route.path)
+    for (const { policy, options, inherited } of policies) {
       const place: Path = inherited ? ["defaults", policy.name] : [...at, policy.name]
       for (const message of policy.check?.(options as never, info) ?? []) {
         // An inherited policy is checked for each route, and says the same of most of them.

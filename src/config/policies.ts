@@ -1,5 +1,5 @@
 import { ORDER } from "../policies/order.ts"
-import type { Policy } from "../policies/policy.ts"
+import type { Policy, PolicyRoute } from "../policies/policy.ts"
 import type { Config, RouteConfig } from "./schema.ts"
 
 /** A policy as one route has it. */
@@ -28,4 +28,22 @@ export function effectivePolicies(config: Pick<Config, "defaults">, route: Route
     if (options !== undefined) found.push({ policy, options, inherited: mine === undefined })
   }
   return found
+}
+
+/** What the policies of a route are told of it. */
+export function policyRoute(
+  route: RouteConfig,
+  policies: readonly EffectivePolicy[],
+  label: string,
+): PolicyRoute {
+  const cors = policies.find(({ policy }) => policy.name === "cors")?.options as
+    | { origins: readonly string[] }
+    | undefined
+  return {
+    path: route.path,
+    methods: route.methods,
+    label,
+    service: route.service ?? "",
+    origins: cors?.origins ?? [],
+  }
 }

@@ -1,9 +1,11 @@
 import { parseHostPattern, parsePattern } from "../config/pattern.ts"
-import { effectivePolicies } from "../config/policies.ts"
+import { effectivePolicies, policyRoute } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
 import { FieldList } from "../http1/field_list.ts"
+import type { AuthSettings } from "../identity/settings.ts"
 import { UNMATCHED } from "../observe/labels.ts"
 import { ANY_CALLER } from "../policies/auth.ts"
+import { compileWithhold } from "../policies/auth_forward.ts"
 import type { Failure } from "../policies/failure.ts"
 import type { Answered, PolicyDeps, PolicySteps } from "../policies/policy.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
@@ -110,16 +112,17 @@ function compileRoute(
 ): Route {
   const pattern = parsePattern(route.path)
   if (typeof pattern === "string") throw new Error(`compiling routes: ${pattern}`)
-  const steps = effectivePolicies(config, route).map(({ policy, options }) => ({
+  const policies = effectivePolicies(config, route)
+  const info = policyRoute(route, policies, label)
+  const steps: CompiledPolicy[] = policies.map(({ policy, options }) => ({
     policy: policy.name,
     failsClosed: policy.failsClosed,
     always: policy.always ?? false,
-    steps: policy.compile(options as never, parts.policyDeps, {
-      path: route.path,
-      methods: route.methods,
-      label,
-    }),
+    steps: policy.compile(options as never, parts.policyDeps, info),
   }))
+  const { auth } = config
+  if (auth !== undefined && info.service !== "" && !policies.some(({ policy }) => policy.name === "auth"))
+    steps.push(withholding(auth))
   return {
     id: parts.routeId(label),
     label,
@@ -145,6 +148,16 @@ function compileRoute(
     websocket: route.websocket === "relay",
     upstreamPath: compileUpstreamPath(route),
   }
+}
+
+/** Asks nobody who is calling, and still keeps the gateway's own credentials from the service. */
+function withholding(settings: AuthSettings): CompiledPolicy {
+  const withhold = compileWithhold(settings)
+  const request = (exchange: Exchange) => {
+    withhold(exchange)
+    return undefined
+  }
+  return { policy: "auth", failsClosed: true, always: false, steps: { request } }
 }
 
 interface CompiledPolicy {

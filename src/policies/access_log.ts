@@ -5,6 +5,7 @@ import { redactQuery } from "../observe/redact.ts"
 import { definePolicy } from "./policy.ts"
 
 const MAX_USER_AGENT = 256
+const MAX_USER = 256
 /** Longest path with its query in a line; what is cut ends in "…". */
 const MAX_TARGET = 2048
 
@@ -15,6 +16,8 @@ export const ACCESS_LOG_FIELDS: readonly (readonly [name: string, doc: string])[
   ["id", "Request id, as in `X-Request-Id`."],
   ["trace_id", "W3C trace id; empty without the `trace` policy."],
   ["client", "Address of the client, behind trusted proxies the one they name."],
+  ["user", "Id of the caller that proved who it is, at most 256 characters; empty when none did."],
+  ["auth", "How it did: `jwt`, `session`, `api_key` or `certificate`; empty when none did."],
   ["method", "Method of the request."],
   ["host", "Host the client asked for, in lower case, with its port if it sent one."],
   ["route", "Template of the route; never holds what a client sent."],
@@ -70,9 +73,13 @@ export const accessLog = definePolicy({
         const totalMs = now() - exchange.startedAt
         const agent = exchange.header("user-agent") ?? ""
         const search = query && exchange.query !== "" ? `?${redactQuery(exchange.query)}` : ""
+        const { principal } = exchange
+        const user = principal === undefined ? "" : escapeJson(cut(principal.id, MAX_USER))
+        const auth = principal === undefined ? "" : principal.method
         accessLog.append(
           `{"time":"${stamp(wallClock())}","event":"request","id":"${escapeJson(exchange.id)}"` +
             `,"trace_id":"${exchange.traceId}","client":"${escapeJson(exchange.client)}"` +
+            `,"user":"${user}","auth":"${auth}"` +
             `,"method":"${escapeJson(exchange.method)}","host":"${escapeJson(exchange.host)}"` +
             `,"route":"${label}","path":"${escapeJson(cut(exchange.path + search, MAX_TARGET))}"` +
             `,"status":${status},"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut}` +

@@ -18,7 +18,7 @@ export function isFieldValue(value: string): boolean {
 /** Written anew for each hop by the upstream client. */
 const FRAMING = ["host", "content-length", "expect"]
 
-/** Who the client is, in the gateway's own words: never taken from the client. Also all of `x-user-*`. */
+/** Who the client is, in the gateway's own words: never taken from the client. Also all of `x-user-*` and `x-auth-*`. */
 const IDENTITY = ["x-client-id", "x-api-key-id", "client-cert", "client-cert-chain"]
 
 /** Where the request comes from, in the gateway's own words (gateway/proxies.ts). Also all of `x-forwarded-*`. */
@@ -29,7 +29,9 @@ export const OWN_FIELDS: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...FRAMIN
 
 /** The families of names beside `OWN_FIELDS`. `name` in lower case. */
 export function isOwnPrefix(name: string): boolean {
-  return name.startsWith("x-user-") || name.startsWith("x-forwarded-")
+  if (name.startsWith("x-user-") || name.startsWith("x-forwarded-")) return true
+  // A token proves something to whoever verifies it; the other names of this family only claim something.
+  return name.startsWith("x-auth-") && name !== "x-auth-token"
 }
 
 /**

@@ -32,6 +32,10 @@ export interface PolicyRoute {
   /** Upper-case methods; empty: all. */
   readonly methods: readonly string[]
   readonly label: string
+  /** Name of its service; "" when the gateway answers itself. */
+  readonly service: string
+  /** Origins its `cors` allows; empty without. */
+  readonly origins: readonly string[]
 }
 
 /**

@@ -5,7 +5,7 @@ import type { PolicyDeps } from "../../src/policies/policy.ts"
 import { type ExchangeParts, makeAnswer, makeExchange } from "../support/exchange.ts"
 import { makePolicyDeps } from "../support/policy_deps.ts"
 
-const ROUTE = { path: "/items/*", methods: ["GET"], label: 'GET /items/* "x"' }
+const ROUTE = { path: "/items/*", methods: ["GET"], label: 'GET /items/* "x"', service: "", origins: [] }
 const WALL = Date.UTC(2025, 0, 2, 3, 4, 5, 6)
 
 function makeLog(options: object = {}, deps: Partial<PolicyDeps> = {}) {
@@ -61,6 +61,8 @@ test("[T-10.1 C-1.5 C-8.4 V-gw.6] a request is one JSON line with its id, route,
     id: "req-1",
     trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
     client: "192.0.2.9",
+    user: "",
+    auth: "",
     method: "POST",
     host: "api.example.com",
     route: 'GET /items/* "x"',

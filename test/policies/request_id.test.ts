@@ -5,7 +5,7 @@ import { requestId } from "../../src/policies/request_id.ts"
 import { type HeaderLines, makeAnswer, makeExchange } from "../support/exchange.ts"
 import { makePolicyDeps } from "../support/policy_deps.ts"
 
-const ROUTE = { path: "/", methods: [], label: "/" }
+const ROUTE = { path: "/", methods: [], label: "/", service: "", origins: [] }
 
 /** Runs both steps and tells the id in the exchange, towards the service and towards the client. */
 async function run(options: object, headers: HeaderLines, upstream: HeaderLines = []) {

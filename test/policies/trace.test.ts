@@ -13,7 +13,13 @@ const VALID = `00-${TRACE}-${PARENT}-01`
 /** Runs the policy and tells what the service gets. */
 function run(headers: HeaderLines, options: object = {}, random: () => number = Math.random) {
   const schema = Value.Decode(trace.schema, Value.Default(trace.schema, options))
-  const steps = trace.compile(schema, makePolicyDeps({ random }), { path: "/", methods: [], label: "/" })
+  const steps = trace.compile(schema, makePolicyDeps({ random }), {
+    path: "/",
+    methods: [],
+    label: "/",
+    service: "",
+    origins: [],
+  })
   const exchange = makeExchange({ headers })
   expect(steps.request!(exchange)).toBeUndefined()
   const sent = (name: string) => exchange.requestEdits.get(name, exchange.arrival.fields)

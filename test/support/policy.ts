@@ -3,7 +3,7 @@ import Value from "typebox/value"
 import type { Policy, PolicyDeps, PolicyRoute, PolicySteps } from "../../src/policies/policy.ts"
 import { makePolicyDeps } from "./policy_deps.ts"
 
-const ROUTE: PolicyRoute = { path: "/items/*", methods: [], label: "/items/*" }
+const ROUTE: PolicyRoute = { path: "/items/*", methods: [], label: "/items/*", service: "items", origins: [] }
 
 function decode<S extends TSchema>(schema: S, written: unknown): StaticDecode<S> {
   return Value.Decode(schema, Value.Default(schema, written)) as StaticDecode<S>
