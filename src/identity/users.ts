@@ -138,6 +138,15 @@ export async function updateUser(sql: Sql, id: string, changes: UserChanges, at:
 }
 
 /**
+ * Whether the account is active and still has this password hash. Locks it until the transaction ends, so that a
+ * change of the password comes either before or after it.
+ */
+export async function confirmPassword(sql: Sql, id: string, passwordHash: string): Promise<boolean> {
+  const text = "UPDATE users SET status = status WHERE id = $1 AND password_hash = $2 AND status = 'active'"
+  return (await sql.run(text, [id, passwordHash])) === 1
+}
+
+/**
  * Accounts that are not deleted, by id, which is by age. `after`: id of the last one seen. `search`: part of the
  * login, the email address or the display name.
  */

@@ -1,0 +1,101 @@
+import { type Accounts, type Actor, type Declined, recordOf, unlessBusy } from "./accounts.ts"
+import type { Asking } from "./context.ts"
+import { useOneTimeToken, voidOneTimeTokens } from "./one_time.ts"
+import { passwordProblems } from "./password_policy.ts"
+import { findUser, insertUser, newUserId, normaliseLogin, updateUser } from "./users.ts"
+
+export interface Registration {
+  /** As it was typed; must look like an address (`isEmail`). */
+  readonly email: string
+  readonly password: string
+  readonly displayName: string
+}
+
+/** Local part of RFC 5321 (dot-string, at most 64) and a domain with a dot; ASCII only, as look-alikes are none then. */
+const EMAIL =
+  /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+const MAX_EMAIL_LENGTH = 254
+
+/** Whether it is an address accounts may have. `email`: normalised. */
+export function isEmail(email: string): boolean {
+  return email.length <= MAX_EMAIL_LENGTH && email.indexOf("@") <= 64 && EMAIL.test(email)
+}
+
+/**
+ * Makes an account whose address is yet to be verified. "accepted" also when there is one: its owner is told by
+ * mail, and the caller cannot tell the difference, for the same work is done.
+ */
+export async function register(
+  accounts: Accounts,
+  { email, password, displayName }: Registration,
+  asking: Asking,
+): Promise<{ readonly kind: "accepted" } | Declined> {
+  const { context, hasher, throttle, outbox } = accounts
+  const settings = context.settings()
+  const login = normaliseLogin(email)
+  const problems = await passwordProblems(password, settings.passwords, [login, displayName])
+  if (problems.length > 0) return { kind: "unfit_password", problems }
+  const attempt = await throttle.attempt("register", undefined, asking.client)
+  if (attempt.kind === "blocked") return { kind: "throttled", retryAfterS: attempt.retryAfterS }
+  const passwordHash = await unlessBusy(hasher.hash(password))
+  if (passwordHash === "busy") {
+    await attempt.release()
+    return { kind: "busy" }
+  }
+  const at = context.wallClock()
+  await context.store.transaction(async (sql) => {
+    const id = newUserId(at)
+    const isNew = await insertUser(sql, {
+      id,
+      login,
+      email: login,
+      emailVerifiedAt: undefined,
+      passwordHash,
+      displayName,
+      roles: [settings.registration.role],
+      tier: settings.tiers[0]!,
+      status: "active",
+      parentId: undefined,
+      ageLimit: undefined,
+      blockedContent: [],
+      createdAt: at,
+      updatedAt: at,
+    })
+    // What it says is decided when it is sent, by what there is then.
+    await outbox.add(sql, "registration", login)
+    const actor: Actor = { id: isNew ? id : "", client: asking.client, requestId: asking.requestId }
+    const outcome = isNew ? "success" : "failure"
+    const details = isNew ? {} : { reason: "login_taken" }
+    await context.audit(sql, recordOf(actor, "account.register", outcome, login, details))
+    context.count("register", outcome)
+  })
+  outbox.wake()
+  return { kind: "accepted" }
+}
+
+/** Notes that the account's address was proved to be its owner's by the token that was sent there. */
+export async function verifyEmail(
+  { context, throttle }: Accounts,
+  token: string,
+  asking: Asking,
+): Promise<{ readonly kind: "verified" | "wrong_token" } | Extract<Declined, { kind: "throttled" }>> {
+  const attempt = await throttle.attempt("token", undefined, asking.client)
+  if (attempt.kind === "blocked") return { kind: "throttled", retryAfterS: attempt.retryAfterS }
+  const kind = await context.store.transaction(async (sql) => {
+    const claim = await useOneTimeToken(context, sql, "email_verification", token)
+    const user = claim && (await findUser(sql, claim.userId))
+    // The address may have been changed since.
+    const right = user?.status === "active" && user.email === claim?.email
+    const actor: Actor = { id: user?.id ?? "", client: asking.client, requestId: asking.requestId }
+    const outcome = right ? "success" : "failure"
+    await context.audit(sql, recordOf(actor, "account.verify_email", outcome, user?.id ?? ""))
+    context.count("email_verified", outcome)
+    if (!right) return "wrong_token"
+    const at = context.wallClock()
+    await updateUser(sql, user.id, { emailVerifiedAt: at }, at)
+    await voidOneTimeTokens(context, sql, "email_verification", user.id)
+    return "verified"
+  })
+  if (kind === "verified") await attempt.succeeded()
+  return { kind }
+}
