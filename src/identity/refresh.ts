@@ -1,0 +1,181 @@
+import type { Sql } from "../store/sql.ts"
+import { issueAccessToken, narrowScopes, scopesGranted, subjectOf } from "./access_token.ts"
+import type { Asking, IdentityContext } from "./context.ts"
+import { hashOfToken, newOpaqueToken } from "./opaque_token.ts"
+import { endSession, insertRefreshToken, REFRESH_PREFIX } from "./sessions.ts"
+import { openSuccessor, sealSuccessor } from "./successor.ts"
+import { findUser, type User } from "./users.ts"
+
+/** Why a refresh token is of no use: for the record; the caller is told nothing of it. */
+export type RefreshFault = "unknown" | "expired" | "ended" | "disabled" | "reused"
+
+export type Refreshed =
+  | {
+      readonly kind: "refreshed"
+      readonly accessToken: string
+      readonly expiresInS: number
+      readonly refreshToken: string
+      readonly scope: string
+    }
+  | { readonly kind: "refused"; readonly reason: RefreshFault }
+  /** Scopes were asked for that the token does not give; it can be used again. */
+  | { readonly kind: "scope" }
+
+export interface RefreshOptions {
+  readonly token: string
+  /** Fewer scopes for this one access token (RFC 6749 section 6); "": as at sign-in. */
+  readonly scope: string
+  readonly asking: Asking
+}
+
+interface Row {
+  session_id: string
+  scope: string
+  expires_at: number
+  used_at: number | null
+  successor: string | null
+  user_id: string
+  ended_at: number | null
+}
+
+const FORMAT = new RegExp(`^${REFRESH_PREFIX}[A-Za-z0-9_-]{43}$`)
+
+/**
+ * Gives a new access token and a new refresh token for a refresh token. Each is for one use; within
+ * `auth.refresh_grace` of that use it gives the same successor again, later it ends the sign-in, as one of the two
+ * who have it must have stolen it (RFC 9700 section 4.14.2). Rejects with a `StoreError`.
+ */
+export function refresh(context: IdentityContext, options: RefreshOptions): Promise<Refreshed> {
+  return context.store.transaction(async (sql) => {
+    const row = FORMAT.test(options.token) ? await findRow(sql, options.token) : undefined
+    if (row === undefined) return refuse(context, sql, options, "unknown", undefined)
+    const at = context.wallClock()
+    if (row.ended_at !== null) return refuse(context, sql, options, "ended", row)
+    if (row.expires_at <= at) return refuse(context, sql, options, "expired", row)
+    const user = await findUser(sql, row.user_id)
+    if (user?.status !== "active") return refuse(context, sql, options, "disabled", row)
+    const subject = subjectOf(context, user, { sessionId: row.session_id, scope: row.scope })
+    if (!scopesGranted(subject.scopes, options.scope)) return { kind: "scope" }
+    const next = await rotate(context, sql, options, row, at)
+    if (next === undefined) return endFamily(context, sql, options, row)
+    return issue(context, sql, options, row, user, next)
+  })
+}
+
+function findRow(sql: Sql, token: string): Promise<Row | undefined> {
+  return sql.get<Row>(
+    `SELECT t.session_id, t.scope, t.expires_at, t.used_at, t.successor, s.user_id, s.ended_at
+     FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = $1`,
+    [hashOfToken(token)],
+  )
+}
+
+interface Next {
+  readonly token: string
+  /** It had been given before, and is given again. */
+  readonly again: boolean
+}
+
+/** The successor; `undefined`: the token was used before, and too long ago. */
+async function rotate(
+  context: IdentityContext,
+  sql: Sql,
+  { token }: RefreshOptions,
+  row: Row,
+  at: number,
+): Promise<Next | undefined> {
+  if (row.used_at !== null) return successorOf(context, token, row, at)
+  const { randomBytes, settings } = context
+  const next = newOpaqueToken(REFRESH_PREFIX, randomBytes)
+  const sealed = sealSuccessor(token, next, row.session_id, randomBytes)
+  // It carries the condition: of several at once one rotates, the others find what it has left.
+  const won = await sql.run(
+    "UPDATE refresh_tokens SET used_at = $2, successor = $3 WHERE token_hash = $1 AND used_at IS NULL",
+    [hashOfToken(token), at, sealed],
+  )
+  if (won === 0) return successorOf(context, token, (await findRow(sql, token)) ?? row, at)
+  const expiresAt = at + settings().refresh_token_ttl
+  await insertRefreshToken(sql, { token: next, sessionId: row.session_id, scope: row.scope, at, expiresAt })
+  await sql.run("UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1", [
+    row.session_id,
+    at,
+    expiresAt,
+  ])
+  return { token: next, again: false }
+}
+
+function successorOf(
+  { settings }: IdentityContext,
+  token: string,
+  { used_at, successor, session_id }: Row,
+  at: number,
+): Next | undefined {
+  if (used_at === null || successor === null || at - used_at >= settings().refresh_grace) return undefined
+  return { token: openSuccessor(token, successor, session_id), again: true }
+}
+
+async function issue(
+  context: IdentityContext,
+  sql: Sql,
+  { asking, scope }: RefreshOptions,
+  row: Row,
+  user: User,
+  next: Next,
+): Promise<Refreshed> {
+  const subject = subjectOf(context, user, { sessionId: row.session_id, scope: row.scope })
+  const access = issueAccessToken(context, { ...subject, scopes: narrowScopes(subject.scopes, scope) })
+  await context.audit(sql, {
+    action: "token.refresh",
+    outcome: "success",
+    actor: user.id,
+    subject: row.session_id,
+    client: asking.client,
+    requestId: asking.requestId,
+    details: { token: access.id, scope: access.scope, again: next.again ? 1 : 0 },
+  })
+  context.count("refresh", "success")
+  context.count("token_issued", "success")
+  const { token: accessToken, expiresInS } = access
+  return { kind: "refreshed", accessToken, expiresInS, refreshToken: next.token, scope: access.scope }
+}
+
+async function endFamily(
+  context: IdentityContext,
+  sql: Sql,
+  options: RefreshOptions,
+  row: Row,
+): Promise<Refreshed> {
+  const { client, requestId } = options.asking
+  const by = { actor: "", client, requestId }
+  await endSession(context, sql, row.session_id, "refresh_reused", by)
+  await context.audit(sql, {
+    action: "token.refresh_reused",
+    outcome: "failure",
+    subject: row.session_id,
+    ...by,
+    details: { user: row.user_id },
+  })
+  context.count("refresh_reused", "failure")
+  return refuse(context, sql, options, "reused", row)
+}
+
+/** Whose it is is known, who has sent it is not: the record names no actor. */
+async function refuse(
+  context: IdentityContext,
+  sql: Sql,
+  { asking }: RefreshOptions,
+  reason: RefreshFault,
+  row: Row | undefined,
+): Promise<Refreshed> {
+  await context.audit(sql, {
+    action: "token.refresh",
+    outcome: "failure",
+    actor: "",
+    subject: row?.session_id ?? "",
+    client: asking.client,
+    requestId: asking.requestId,
+    details: { reason },
+  })
+  context.count("refresh", "failure")
+  return { kind: "refused", reason }
+}
