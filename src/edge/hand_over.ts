@@ -65,6 +65,8 @@ export class HandOver implements SpliceOwner, Origins {
 
   /** Resolves when the last bytes are out. For after the inner door has closed. */
   async close(): Promise<void> {
+    // Connections on which nothing was ever asked: the inner door does not count them as idle.
+    for (const splice of this.#joined.values()) splice.leave()
     if (this.#lingering.size > 0) {
       await new Promise<void>((resolve) => {
         this.#closed = resolve

@@ -101,6 +101,12 @@ export class Splice implements SocketEvents {
     else this.#back.terminate()
   }
 
+  /** Tells the inner door that nothing more comes; it closes, and what it has sent still goes out. */
+  leave(): void {
+    this.#owner.lingers(this)
+    this.#back?.shutdown()
+  }
+
   /** Cuts both ends at once. */
   terminate(): void {
     this.#leaveInner()
