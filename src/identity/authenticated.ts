@@ -10,6 +10,8 @@ export interface Credentials {
   header(name: string): string | undefined
   /** Address of the client, after trusted proxies. */
   readonly client: string
+  /** As the client used it, after trusted proxies. */
+  readonly scheme: "http" | "https"
   /** Verified certificate of the client; `undefined` when it showed none. */
   readonly certificate: ClientCertificate | undefined
 }

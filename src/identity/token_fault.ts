@@ -17,6 +17,10 @@ export const TOKEN_FAULT_REASONS = [
   /** A claim is missing or not of its kind. */
   "claims",
   "revoked",
+  /** An API key or session that was never there, or no longer is. */
+  "unknown",
+  /** Shown from an address it may not be used from. */
+  "address",
 ] as const
 export type TokenFaultReason = (typeof TOKEN_FAULT_REASONS)[number]
 

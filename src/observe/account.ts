@@ -1,6 +1,10 @@
 import {
   ATTEMPT_OUTCOMES,
   type AttemptOutcome,
+  AUTHENTICATION_METHODS,
+  AUTHENTICATION_RESULTS,
+  type AuthenticationMethod,
+  type AuthenticationResult,
   DIRECTIONS,
   type Direction,
   METHODS,
@@ -153,5 +157,21 @@ export function countRelayed(series: Series): (direction: Direction, bytes: numb
   return (direction, bytes) => {
     series.addAt(messages[direction], 1)
     series.addAt(payload[direction], bytes)
+  }
+}
+
+/** Counts proofs of who is calling in one thread; a slot is found at the first of its kind. */
+export function countAuthentications(
+  series: Series,
+): (method: AuthenticationMethod, result: AuthenticationResult) => void {
+  const slots = AUTHENTICATION_METHODS.map(() => AUTHENTICATION_RESULTS.map(() => -1))
+  return (method, result) => {
+    const ofMethod = slots[AUTHENTICATION_METHODS.indexOf(method)]!
+    const index = AUTHENTICATION_RESULTS.indexOf(result)
+    if (ofMethod[index] === -1) {
+      const small = (AUTHENTICATION_METHODS.indexOf(method) << 5) | index
+      ofMethod[index] = series.slot(seriesKey(SERIES.authentications, 0, small))
+    }
+    series.addAt(ofMethod[index]!, 1)
   }
 }

@@ -16,6 +16,7 @@ export const SERIES = {
   faults: 14,
   websocketMessages: 15,
   websocketBytes: 16,
+  authentications: 17,
 } as const
 
 /** Methods told apart in labels, by index; all others are the last. */
@@ -54,6 +55,31 @@ export const POOL_STATES = ["idle", "busy", "waiting"] as const
 export const DIRECTIONS = ["from_client", "to_client"] as const
 export type Direction = (typeof DIRECTIONS)[number]
 
+/** How callers prove who they are, by index. */
+export const AUTHENTICATION_METHODS = ["jwt", "session", "api_key", "certificate"] as const
+export type AuthenticationMethod = (typeof AUTHENTICATION_METHODS)[number]
+
+/** What came of a proof, by index (below 32): why it was refused, or `unavailable` when it could not be told. */
+export const AUTHENTICATION_RESULTS = [
+  "ok",
+  "unavailable",
+  "malformed",
+  "too_large",
+  "algorithm",
+  "unknown_key",
+  "signature",
+  "expired",
+  "not_yet_valid",
+  "issuer",
+  "audience",
+  "type",
+  "claims",
+  "revoked",
+  "unknown",
+  "address",
+] as const
+export type AuthenticationResult = (typeof AUTHENTICATION_RESULTS)[number]
+
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191
 
@@ -61,7 +87,15 @@ export const SUM = 8191
 export interface SeriesShape {
   readonly metric: number
   readonly about: "nothing" | "route" | "service" | "instance"
-  readonly small: "nothing" | "method_status" | "bucket" | "code" | "outcome" | "pool_state" | "direction"
+  readonly small:
+    | "nothing"
+    | "method_status"
+    | "bucket"
+    | "code"
+    | "outcome"
+    | "pool_state"
+    | "direction"
+    | "authentication"
 }
 
 export interface Metric {
@@ -186,6 +220,13 @@ export const METRICS: readonly Metric[] = [
     type: "counter",
     labels: ["direction"],
     series: { metric: SERIES.websocketBytes, about: "nothing", small: "direction" },
+  },
+  {
+    name: "gatehouse_authentications_total",
+    help: "Proofs of who is calling, by their kind and what came of them. Requests without any are not counted.",
+    type: "counter",
+    labels: ["method", "result"],
+    series: { metric: SERIES.authentications, about: "nothing", small: "authentication" },
   },
   {
     name: "gatehouse_faults_total",

@@ -1,5 +1,15 @@
 import { collectDefaultMetrics, type Metric as PromMetric, Registry } from "prom-client"
-import { ATTEMPT_OUTCOMES, DIRECTIONS, METHODS, METRICS, type Metric, POOL_STATES, SUM } from "./catalogue.ts"
+import {
+  ATTEMPT_OUTCOMES,
+  AUTHENTICATION_METHODS,
+  AUTHENTICATION_RESULTS,
+  DIRECTIONS,
+  METHODS,
+  METRICS,
+  type Metric,
+  POOL_STATES,
+  SUM,
+} from "./catalogue.ts"
 import { type LabelDirectory, splitInstanceLabel } from "./labels.ts"
 import { keyId, keyMetric, keySmall, readDropped, readSeries } from "./series.ts"
 
@@ -144,6 +154,10 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
       break
     case "direction":
       found.direction = DIRECTIONS[number] ?? "other"
+      break
+    case "authentication":
+      found.method = AUTHENTICATION_METHODS[number >> 5] ?? "other"
+      found.result = AUTHENTICATION_RESULTS[number & 31] ?? "other"
       break
     case "bucket":
     case "nothing":

@@ -1,0 +1,177 @@
+import { BoundedMap } from "../lib/bounded_map.ts"
+import {
+  ACCESS_TOKEN_TYPE,
+  type ClaimMapping,
+  OWN_CLAIM_NAMES,
+  principalFromClaims,
+} from "./access_claims.ts"
+import type { Authenticated } from "./authenticated.ts"
+import { type ClaimRules, checkClaims } from "./claims.ts"
+import { IssuerKeyRing } from "./issuer_keys.ts"
+import { type ParsedJws, parseJws } from "./jws.ts"
+import { type KeySet, verifyWithSet } from "./key_set.ts"
+import type { IssuerKeys } from "./messages.ts"
+import type { Ask } from "./opaque_credentials.ts"
+import type { OwnKeys } from "./own_keys.ts"
+import type { RevocationSet } from "./revocation_set.ts"
+import type { Grants } from "./roles.ts"
+import type { AlgorithmName, AuthSettings } from "./settings.ts"
+import { type TokenFault, tokenFault } from "./token_fault.ts"
+
+export interface VerifierDeps {
+  readonly ask: Ask
+  readonly revocations: RevocationSet
+  /** Milliseconds since the epoch. */
+  readonly wallClock: () => number
+}
+
+/** Verified tokens kept, and characters of them all together. At either the oldest go. */
+const MAX_TOKENS = 10_000
+const MAX_CHARACTERS = 32 * 1024 * 1024
+/** Questions for keys of one issuer under way; further tokens wait for the answer to the last of them. */
+const MAX_ASKED = 16
+
+const NO_ISSUER = tokenFault("issuer", "the token is not of an issuer that is accepted")
+const WRONG_ALGORITHM = tokenFault("algorithm", "the algorithm of the token is not accepted from its issuer")
+const EXPIRED = tokenFault("expired", "the token has expired")
+const REVOKED = tokenFault("revoked", "the token was revoked")
+const UNAVAILABLE: Authenticated = Object.freeze({ kind: "unavailable" })
+
+type Found = Extract<Authenticated, { kind: "principal" }>
+type AskedKeys = Promise<readonly IssuerKeys[] | undefined>
+
+/** Whose tokens are accepted, and how. */
+interface Trusted {
+  readonly rules: ClaimRules
+  readonly mapping: ClaimMapping
+  /** `undefined`: those of the keys. */
+  readonly algorithms: ReadonlySet<AlgorithmName> | undefined
+  /** Of the gateway itself; `undefined`: what the control plane has told of the issuer. */
+  readonly set: KeySet | undefined
+  /** Questions under way, by key id. */
+  readonly asked: Map<string, AskedKeys>
+}
+
+/** Who is calling, by a JSON Web Token of the gateway or of another issuer. */
+export class TokenVerifier {
+  readonly #deps: VerifierDeps
+  readonly #ring = new IssuerKeyRing()
+  readonly #verified = new BoundedMap<Found>(MAX_TOKENS, MAX_CHARACTERS)
+  #trusted: ReadonlyMap<string, Trusted> = new Map()
+
+  constructor(deps: VerifierDeps) {
+    this.#deps = deps
+  }
+
+  /** Forgets all that was verified by older settings. */
+  apply(settings: AuthSettings, own: OwnKeys, grants: Grants): void {
+    this.#trusted = compileTrusted(settings, own, grants)
+    this.#ring.retain(this.#trusted)
+    this.#verified.clear()
+  }
+
+  update(issuers: readonly IssuerKeys[]): void {
+    if (this.#ring.update(issuers)) this.#verified.clear()
+  }
+
+  authenticate(token: string): Authenticated | Promise<Authenticated> {
+    const found = this.#verified.get(token)
+    if (found === undefined) return this.#verifyNew(token)
+    if (this.#deps.revocations.isRevoked(found.principal)) return REVOKED
+    if (this.#deps.wallClock() < found.principal.expiresAt) return found
+    this.#verified.delete(token)
+    return EXPIRED
+  }
+
+  #verifyNew(token: string): Authenticated | Promise<Authenticated> {
+    const jws = parseJws(token)
+    if (jws.kind === "fault") return jws
+    const trusted = this.#issuerOf(jws)
+    const result = this.#verify(jws, trusted, token)
+    if (trusted === undefined || trusted.set !== undefined || result.kind !== "fault") return result
+    return mayBeRotated(result, jws) ? this.#askAndVerify(jws, trusted, token) : result
+  }
+
+  #verify(jws: ParsedJws, trusted: Trusted | undefined, token: string): Authenticated {
+    if (trusted === undefined) return NO_ISSUER
+    if (trusted.algorithms?.has(jws.alg) === false) return WRONG_ALGORITHM
+    const key = verifyWithSet(jws, trusted.set ?? this.#ring.of(trusted.rules.issuer))
+    if ("kind" in key) return key
+    const fault = checkClaims(jws, trusted.rules, this.#deps.wallClock() / 1000)
+    if (fault !== undefined) return fault
+    const principal = principalFromClaims(jws.claims, trusted.mapping)
+    if ("reason" in principal) return principal
+    if (this.#deps.revocations.isRevoked(principal)) return REVOKED
+    const found: Found = { kind: "principal", principal }
+    // A copy: what was cut out of a request head would keep all of it.
+    this.#verified.set(Buffer.from(token, "latin1").toString("latin1"), found, token.length)
+    return found
+  }
+
+  async #askAndVerify(jws: ParsedJws, trusted: Trusted, token: string): Promise<Authenticated> {
+    const keys = await this.#askKeys(trusted, jws.kid)
+    if (keys !== undefined) this.update(keys)
+    // By the settings of now, which may have changed meanwhile.
+    const result = this.#verify(jws, this.#issuerOf(jws), token)
+    if (result.kind !== "fault" || result.reason !== "unknown_key") return result
+    // Nobody answered, or the issuer never did: whether the token is right cannot be told.
+    const unsure = keys === undefined || this.#ring.of(trusted.rules.issuer).keys.length === 0
+    return unsure ? UNAVAILABLE : result
+  }
+
+  #askKeys({ asked, rules }: Trusted, kid: string | undefined): AskedKeys {
+    const name = kid ?? ""
+    const underWay = asked.get(name)
+    if (underWay !== undefined) return underWay
+    if (asked.size >= MAX_ASKED) return [...asked.values()].at(-1)!
+    const question = this.#deps
+      .ask({ kind: "keys", issuer: rules.issuer, kid })
+      .then((reply) => reply && [reply.keys])
+      .finally(() => asked.delete(name))
+    asked.set(name, question)
+    return question
+  }
+
+  #issuerOf({ claims }: ParsedJws): Trusted | undefined {
+    return typeof claims.iss === "string" ? this.#trusted.get(claims.iss) : undefined
+  }
+}
+
+/** Whether a key that was not fetched yet could have signed it. */
+function mayBeRotated({ reason }: TokenFault, { kid }: ParsedJws): boolean {
+  return reason === "unknown_key" || (reason === "signature" && kid === undefined)
+}
+
+function compileTrusted(settings: AuthSettings, own: OwnKeys, grants: Grants): ReadonlyMap<string, Trusted> {
+  const { leeway, tiers } = settings
+  const trusted = new Map<string, Trusted>()
+  for (const { issuer, audience, algorithms, claims, id_prefix } of settings.issuers)
+    trusted.set(issuer, {
+      rules: {
+        issuer,
+        audience,
+        types: [ACCESS_TOKEN_TYPE, "jwt", ""],
+        leewayS: leeway / 1000,
+        require: [],
+      },
+      mapping: { own: false, names: claims, idPrefix: id_prefix, grants, tiers, leewayMs: leeway },
+      algorithms: new Set(algorithms),
+      set: undefined,
+      asked: new Map(),
+    })
+  // Last, so that nobody else can be taken for the gateway itself.
+  trusted.set(settings.issuer, {
+    rules: {
+      issuer: settings.issuer,
+      audience: settings.audience,
+      types: [ACCESS_TOKEN_TYPE],
+      leewayS: leeway / 1000,
+      require: ["sub", "jti"],
+    },
+    mapping: { own: true, names: OWN_CLAIM_NAMES, idPrefix: "", grants, tiers, leewayMs: leeway },
+    algorithms: undefined,
+    set: own.set,
+    asked: new Map(),
+  })
+  return trusted
+}
