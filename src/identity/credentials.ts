@@ -1,7 +1,6 @@
 import { subjectOf } from "./access_token.ts"
 import type { IdentityContext } from "./context.ts"
 import type { CredentialAnswer, Question } from "./messages.ts"
-import { compileGrants } from "./roles.ts"
 import { findUser } from "./users.ts"
 
 type CredentialQuestion = Extract<Question, { kind: "credential" }>
@@ -45,12 +44,10 @@ async function resolveSession(context: IdentityContext, hash: string): Promise<C
   const user = await findUser(store, session.user_id)
   if (user?.status !== "active") return UNKNOWN
   const subject = subjectOf(context, user, { sessionId: session.id, scope: "" })
-  const { roles } = compileGrants(settings())(user.roles)
   return {
     kind: "principal",
     principal: {
       ...subject,
-      roles,
       method: "session",
       issuer: settings().issuer,
       permissions: [],
