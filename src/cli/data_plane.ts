@@ -4,10 +4,10 @@ import type { Door } from "../edge/serve.ts"
 import { Gateway } from "../gateway/gateway.ts"
 import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { Questions } from "../gateway/questions.ts"
-import type { Identity } from "../identity/authenticated.ts"
+import { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
-import { Accounting, AttemptCounter, countRelayed } from "../observe/account.ts"
+import { Accounting, AttemptCounter, countAuthentications, countRelayed } from "../observe/account.ts"
 import { SERIES } from "../observe/catalogue.ts"
 import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
@@ -20,13 +20,6 @@ import { Relays } from "../realtime/relays.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { PoolGauges } from "./pool_gauges.ts"
-
-const NOBODY: Identity = {
-  settings: undefined,
-  authenticate: () => ({ kind: "anonymous" }),
-  tokenFor: () => "",
-  failed: () => {},
-}
 
 /** One data-plane thread: it answers clients with the newest configuration it was told. */
 export class DataPlane {
@@ -42,6 +35,7 @@ export class DataPlane {
   readonly #attempts = new Map<string, AttemptCounter>()
   readonly #faults: FaultLog
   readonly #questions: Questions
+  readonly #identity: Authenticator
   readonly #poolGauges: PoolGauges
   readonly #everySecond: ReturnType<typeof setInterval>
   #generation: Generation
@@ -55,6 +49,15 @@ export class DataPlane {
     const log = createLog(config.log.level, (line) => post({ kind: "log", line }))
     this.#faults = new FaultLog({ log, onFault: () => series.add(seriesKey(SERIES.faults), 1), now })
     this.#questions = new Questions((id, question) => post({ kind: "ask", id, question }), now)
+    this.#identity = new Authenticator({
+      ask: (question) => this.#questions.ask(question),
+      now,
+      wallClock: Date.now,
+      count: countAuthentications(series),
+      report: (failures) => post({ kind: "auth_failures", failures }),
+      onRevocationsDropped: (dropped) => log.error("revocations.dropped", { dropped }),
+    })
+    if (init.identity !== undefined) this.#identity.update(init.identity)
     this.#accessLog = new LineBuffer({
       write: (lines) => post({ kind: "access", lines }),
       onDropped: (lines) => series.add(seriesKey(SERIES.logDropped), lines),
@@ -92,7 +95,7 @@ export class DataPlane {
         wallClock: Date.now,
         random: Math.random,
         log,
-        identity: NOBODY,
+        identity: this.#identity,
         accessLog: this.#accessLog,
       },
       log,
@@ -105,6 +108,7 @@ export class DataPlane {
     this.#everySecond = setInterval(() => {
       this.#setPoolGauges()
       this.#questions.sweep()
+      this.#identity.tick()
     }, 1000)
     post({ kind: "ready", port: this.#door.port, generation: init.generation.number })
   }
@@ -139,6 +143,7 @@ export class DataPlane {
         this.#questions.told(message.id, message.reply)
         return
       case "identity":
+        this.#identity.update(message.change)
         return
     }
   }
@@ -178,6 +183,8 @@ export class DataPlane {
   #apply(generation: Generation): void {
     const { route } = generation.labels
     const routeId = (label: string): number => (label === "unmatched" ? UNMATCHED : (route[label] ?? OTHER))
+    // First: policies are compiled by it.
+    this.#identity.apply(generation.config.auth)
     this.#gateway.apply(generation.config, generation.slots, routeId)
     this.#generation = generation
     const { max_message, idle_timeout, max_connections } = generation.config.server.websocket
@@ -212,6 +219,7 @@ export class DataPlane {
     this.#upstreams.close()
     clearInterval(this.#everySecond)
     this.#questions.close()
+    this.#identity.tick()
     this.#setPoolGauges()
     await this.#accessLog.flush()
     this.#post({ kind: "closed" })

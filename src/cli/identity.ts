@@ -6,6 +6,7 @@ import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
 import type { CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
 import { resolveCredential } from "../identity/credentials.ts"
+import { Issuers } from "../identity/issuers.ts"
 import type {
   AuthFailure,
   CredentialAnswer,
@@ -16,12 +17,16 @@ import type {
   Reply,
 } from "../identity/messages.ts"
 import { loadOwnKeys, type OwnKeys } from "../identity/own_keys.ts"
+import { recordFailures } from "../identity/record_failures.ts"
 import { type Later, RevocationLog } from "../identity/revocation_log.ts"
 import { sweepSessions } from "../identity/session_sweep.ts"
 import type { AuthSettings } from "../identity/settings.ts"
+import { now } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import { appendAudit } from "../safety/audit.ts"
 import { type Store, StoreError } from "../store/sql.ts"
+import { isLinkLocal } from "../upstream/link_local.ts"
+import { lookUpName } from "../upstream/resolved_address.ts"
 
 /** The endpoints of identity, in groups: Elysia applications with paths below a prefix. */
 export function identityGroups(_context: IdentityContext): readonly AnyElysia[] {
@@ -56,6 +61,7 @@ export class ControlIdentity implements IdentityPort {
   /** Both `undefined` without a store. */
   readonly #context: IdentityContext | undefined
   readonly #revocations: RevocationLog | undefined
+  readonly #issuers: Issuers
   #settings: AuthSettings | undefined
   #keys: OwnKeys | undefined
   /** Longest `auth.access_token_ttl` so far: a reload shortens no token that is out already. */
@@ -65,6 +71,17 @@ export class ControlIdentity implements IdentityPort {
   /** Throws `Error` for keys that cannot be used. */
   constructor(config: Config, deps: IdentityDeps) {
     this.#deps = deps
+    this.#issuers = new Issuers({
+      fetch: (url, init) => fetch(url, init),
+      lookUp: lookUpName,
+      isRefused: isLinkLocal,
+      now,
+      random: Math.random,
+      after: later,
+      log: deps.log,
+      count: deps.count,
+      onKeys: (keys) => this.#tell({ issuers: [keys], revocations: [] }),
+    })
     this.apply(config)
     // Nothing asks while there is no section `auth`.
     const own: OwnTokens = { settings: () => this.#settings!, keys: () => this.#keys! }
@@ -85,19 +102,24 @@ export class ControlIdentity implements IdentityPort {
   }
 
   close(): void {
+    this.#issuers.close()
     this.#revocations?.close()
   }
 
   apply({ auth }: Config): void {
     // First, as it can fail.
     this.#keys = auth === undefined ? undefined : loadOwnKeys(auth)
+    const added = this.#settings === undefined && auth !== undefined
     this.#settings = auth
+    this.#issuers.apply(auth)
+    // Workers that were started without this section have not been told.
+    if (added) this.#tell(this.state())
     if (auth !== undefined)
       this.#accessLifeMs = Math.max(this.#accessLifeMs, auth.access_token_ttl + auth.leeway)
   }
 
   state(): IdentityState {
-    return { issuers: [], revocations: this.#revocations?.known() ?? [] }
+    return { issuers: this.#issuers.state(), revocations: this.#revocations?.known() ?? [] }
   }
 
   async answer(question: Question): Promise<Reply | undefined> {
@@ -106,12 +128,16 @@ export class ControlIdentity implements IdentityPort {
         return this.#settings === undefined ? undefined : this.#app(question.request)
       case "credential":
         return this.#resolve(question)
-      case "keys":
-        return undefined
+      case "keys": {
+        const keys = await this.#issuers.ask(question.issuer, question.kid)
+        return keys && { kind: "keys", keys }
+      }
     }
   }
 
-  observe(_failures: readonly AuthFailure[]): void {}
+  observe(failures: readonly AuthFailure[]): void {
+    void recordFailures(failures, this.#context, this.#deps.log)
+  }
 
   onChange(tell: (change: IdentityState) => void): void {
     this.#tell = tell

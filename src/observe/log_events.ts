@@ -45,6 +45,7 @@ export const LOG_EVENTS = [
   ["revocations.read", "info", "What other VMs have revoked is read again."],
   ["revocations.full", "error", "More was revoked than is `kept` in memory: the oldest are forgotten."],
   ["identity.fault", "error", "A bug in what answers for accounts; the request was answered with 500."],
+  ["auth.refused", "info", "A caller was refused, for a `reason`; with a store this is an audit record."],
   ["issuer.keys", "info", "Keys of an `issuer` were fetched: `count` of them, `skipped` of no use."],
   [
     "issuer.unavailable",
