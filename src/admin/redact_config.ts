@@ -1,7 +1,7 @@
 import { Value } from "typebox/value"
 import { isSecret, type Path } from "../config/problem.ts"
 import { type Config, ConfigSchema } from "../config/schema.ts"
-import { REDACTED, redactText } from "../observe/redact.ts"
+import { REDACTED, redactQuery, redactText } from "../observe/redact.ts"
 
 /** The configuration as a file would hold it (seconds, bytes, defaults filled in), without its secrets. */
 export function redactConfig(config: Config): unknown {
@@ -15,5 +15,11 @@ function redact(path: Path, value: unknown): unknown {
   }
   // The path of a key file is no secret; what stands in the file is never in the config.
   if (isSecret(path) && path.join(".") !== "server.tls.key") return REDACTED
-  return typeof value === "string" ? redactText(value) : value
+  return typeof value === "string" ? redactUrl(redactText(value)) : value
+}
+
+/** A database URL may hold its password among the parameters. */
+function redactUrl(text: string): string {
+  const question = /^[a-z]+:\/\/[^?]*\?/.exec(text)?.[0].length
+  return question === undefined ? text : text.slice(0, question) + redactQuery(text.slice(question))
 }

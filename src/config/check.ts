@@ -1,12 +1,14 @@
+import { checkAuth } from "./check_auth.ts"
 import { checkRoutes } from "./check_routes.ts"
 import { checkServer } from "./check_server.ts"
 import { checkServices } from "./check_services.ts"
 import type { Decoded } from "./decode.ts"
 import type { Report } from "./report.ts"
 
-/** What the schema cannot say: references, contradictions, files. Reads the TLS files that are named. */
+/** What the schema cannot say: references, contradictions, files. Reads the TLS and key files that are named. */
 export function checkConfig(decoded: Decoded, report: Report): void {
   checkServer(decoded, report)
+  checkAuth(decoded, report)
   checkServices(decoded, report)
   checkRoutes(decoded, report)
 }

@@ -1,3 +1,5 @@
+import { importSecret } from "../identity/keys.ts"
+import { parseStoreUrl } from "../store/store_url.ts"
 import { parseInstance } from "./check_services.ts"
 import type { Environment } from "./interpolate.ts"
 import { configFromTree, type Loaded } from "./load.ts"
@@ -8,8 +10,6 @@ const SERVICE_URL = /^([A-Z][A-Z0-9_]{0,62})_SERVICE_URL$/
 
 /** Settings of the same family that do nothing in this version: said aloud rather than ignored in silence. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  SECRET_KEY: "tokens are not checked",
-  ACCESS_TOKEN_EXPIRE_MINUTES: "tokens are not issued",
   RATE_LIMIT_PER_SECOND: "requests are not limited",
   REDIS_HOST: "Redis is not used",
   REDIS_PORT: "Redis is not used",
@@ -28,7 +28,10 @@ const NOTHING_SET: Problem = {
  * A config from the environment alone, for a start without a file. Each `<NAME>_SERVICE_URL`, one URL or
  * several with commas, becomes the service `<name>` (lower case, `_` as `-`), routed at
  * `${API_V1_PREFIX:-/api/v1}/<name>/*`; the service gets the path as the client sent it, prefix included.
- * Every route has the policies `request_id` and `access_log`. `DEBUG=true` sets log.level to debug. With a file none of these is read, unless the file refers to it.
+ * Every route has the policies `request_id` and `access_log`. With `SECRET_KEY`, which signs and verifies tokens,
+ * every route needs a caller. `STORE_URL`, else `DATABASE_URL`, is the store. `DEBUG=true` sets log.level to debug
+ * and lets the endpoints of identity answer over plain http. With a file none of these is read, unless the file
+ * refers to it.
  */
 export function configFromEnv(env: Environment = process.env): Loaded {
   const problems: Problem[] = []
@@ -55,9 +58,18 @@ export function configFromEnv(env: Environment = process.env): Loaded {
   for (const [variable, effect] of Object.entries(WITHOUT_EFFECT)) {
     if (env[variable]) warnings.push({ path: variable, message: `has no effect in this version: ${effect}` })
   }
-  const level = readDebug(env, problems) ? "debug" : "info"
+  const debug = readDebug(env, problems)
+  const auth = readAuth(env, debug, problems, warnings)
+  const store = readStore(env, problems)
   if (problems.length > 0) return { ok: false, problems, warnings }
-  const tree = { log: { level }, defaults: DEFAULTS, services, routes }
+  const tree = {
+    log: { level: debug ? "debug" : "info" },
+    defaults: DEFAULTS,
+    services,
+    routes,
+    ...(auth !== undefined && { auth }),
+    ...(store !== undefined && { store }),
+  }
   const loaded = configFromTree(tree, {}, process.cwd(), new Problems())
   if (routes.length > 0) return { ...loaded, warnings: [...warnings, ...loaded.warnings] }
   return { ...loaded, warnings: [...warnings, NOTHING_SET] }
@@ -74,6 +86,53 @@ function readPrefix(env: Environment, problems: Problem[]): string {
     })
   }
   return plain
+}
+
+/** Tokens are checked and issued once there is a secret for them. */
+function readAuth(
+  env: Environment,
+  debug: boolean,
+  problems: Problem[],
+  warnings: Problem[],
+): { [key: string]: Tree } | undefined {
+  const { SECRET_KEY: secret, ACCESS_TOKEN_EXPIRE_MINUTES: minutes } = env
+  if (!secret) {
+    if (minutes) {
+      warnings.push({
+        path: "ACCESS_TOKEN_EXPIRE_MINUTES",
+        message: "has no effect without SECRET_KEY: tokens are neither checked nor issued",
+      })
+    }
+    return undefined
+  }
+  const imported = importSecret(secret, "HS256", undefined)
+  if (!imported.ok) problems.push({ path: "SECRET_KEY", message: imported.message })
+  if (minutes && !(/^\d{1,4}$/.test(minutes) && Number(minutes) >= 1 && Number(minutes) <= 1440)) {
+    problems.push({
+      path: "ACCESS_TOKEN_EXPIRE_MINUTES",
+      message: "expected minutes from 1 to 1440",
+      value: shown([], minutes),
+    })
+  }
+  return {
+    secret: literal(secret),
+    https: debug ? "off" : "required",
+    ...(minutes && { access_token_ttl: `${minutes}m` }),
+  }
+}
+
+function readStore(env: Environment, problems: Problem[]): Tree | undefined {
+  const variable = env.STORE_URL ? "STORE_URL" : "DATABASE_URL"
+  const url = env[variable]
+  if (!url) return undefined
+  const parsed = parseStoreUrl(url)
+  if (typeof parsed === "string") problems.push({ path: variable, message: parsed })
+  return literal(url)
+}
+
+/** The text as a file would hold it: what looks like a placeholder in it is none. */
+function literal(text: string): string {
+  return text.replace(/\$\{[^{}\n]*\}/g, (found) => `$${found}`)
 }
 
 function readDebug(env: Environment, problems: Problem[]): boolean {

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
+import { parseStoreUrl } from "../store/store_url.ts"
 import { checkConfig } from "./check.ts"
 import { type Decoded, decode } from "./decode.ts"
 import { type Environment, interpolate } from "./interpolate.ts"
@@ -103,6 +104,11 @@ function readFault(error: unknown): string {
 
 /** File names in a config start from the directory of the config, wherever the gateway was started. */
 function resolveFiles(config: Decoded["config"], directory: string): void {
+  for (const key of config.auth?.keys ?? [])
+    if (key.file !== undefined) Object.assign(key, { file: resolve(directory, key.file) })
+  const store = config.store === undefined ? undefined : parseStoreUrl(config.store)
+  if (typeof store === "object" && store.kind === "sqlite" && store.file !== ":memory:")
+    Object.assign(config, { store: `sqlite:${resolve(directory, store.file)}` })
   const tls = config.server.tls
   if (tls !== undefined)
     Object.assign(tls, { cert: resolve(directory, tls.cert), key: resolve(directory, tls.key) })

@@ -56,8 +56,11 @@ With no \`-c\`, no \`GATEHOUSE_CONFIG\` and no \`gatehouse.yaml\`, \`.yml\`, \`.
 |---|---|
 | \`<NAME>_SERVICE_URL\` | Service \`<name>\` in lower case with \`_\` as \`-\`; one URL, or several with commas. It is routed at \`\${API_V1_PREFIX}/<name>/*\`, WebSockets included, and gets the path as the client sent it. Every route has the policies \`request_id\` and \`access_log\`. |
 | \`API_V1_PREFIX\` | Where those routes begin; default \`/api/v1\`. |
-| \`DEBUG\` | \`true\`: \`log.level\` is \`debug\`. |
-| \`SECRET_KEY\`, \`ACCESS_TOKEN_EXPIRE_MINUTES\`, \`RATE_LIMIT_PER_SECOND\`, \`REDIS_HOST\`, \`REDIS_PORT\` | None in this version; a warning says so. |
+| \`SECRET_KEY\` | \`auth.secret\`: tokens are checked and issued, and every route needs a caller. |
+| \`ACCESS_TOKEN_EXPIRE_MINUTES\` | \`auth.access_token_ttl\`; default 15. |
+| \`STORE_URL\`, else \`DATABASE_URL\` | \`store\`. |
+| \`DEBUG\` | \`true\`: \`log.level\` is \`debug\`, and \`auth.https\` is \`off\`. |
+| \`RATE_LIMIT_PER_SECOND\`, \`REDIS_HOST\`, \`REDIS_PORT\` | None in this version; a warning says so. |
 
 When there is a file, none of these is read unless the file refers to it.`
 

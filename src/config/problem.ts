@@ -1,3 +1,5 @@
+import { isSecretName } from "../observe/redact.ts"
+
 /** Where in the config something is: keys and list positions from the top. */
 export type Path = readonly (string | number)[]
 
@@ -36,14 +38,19 @@ export function problemText({ path, message, value }: Problem): string {
   return `${path === "" ? "" : `${path}: `}${message}${value === undefined ? "" : ` (found ${value})`}`
 }
 
-const SECRET = /token|secret|passw|api[-_]?key|authorization|cookie|credential|(?:^|[-_])key$/i
+/** In config a key is a secret: of header names and query parameters it is too common a word. */
+const KEY_NAME = /(?:^|[-_])key$/i
+/** Settings that only sound like secrets, and what is below them. */
+const HARMLESS =
+  /^auth\.(?:(?:access|refresh)_token_ttl|passwords|session\.cookie|providers\.[^.]+\.(?!client_secret)|roles)/
 
 /** Whether a value at this place must not be shown. */
 export function isSecret(path: Path): boolean {
+  if (HARMLESS.test(path.join("."))) return false
   return path.some((part, i) => {
     if (typeof part === "number") return false
     const isServiceName = i === 1 && path[0] === "services"
-    return !isServiceName && SECRET.test(part)
+    return !isServiceName && (isSecretName(part) || KEY_NAME.test(part))
   })
 }
 
@@ -58,9 +65,9 @@ export function shown(path: Path, value: unknown): string | undefined {
   return typeof value === "string" ? JSON.stringify(shorten(value)) : String(value)
 }
 
-/** `http://user:password@host`, however the rest looks. */
+/** `http://user:password@host` or `…?password=…`, however the rest looks. */
 function hasCredentials(value: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\/[^/]*@/i.test(value)
+  return /^[a-z][a-z0-9+.-]*:\/\/(?:[^/]*@|.*\?.*passw)/i.test(value)
 }
 
 function shorten(text: string): string {

@@ -19,6 +19,7 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["admin.port", (config) => config.admin.port],
   ["store", (config) => config.store],
   ["log.level", (config) => config.log.level],
+  ["store", (config) => config.store],
 ]
 
 /** Names of the settings that differ between the configuration at start and this one and need a restart. */

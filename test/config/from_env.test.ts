@@ -36,7 +36,6 @@ describe("[I-env] a start from the environment alone", () => {
   test("settings without effect in this version are said aloud, without their values", () => {
     const env = {
       A_SERVICE_URL: "http://a",
-      SECRET_KEY: "hunter2",
       RATE_LIMIT_PER_SECOND: "10",
       ACCESS_TOKEN_EXPIRE_MINUTES: "30",
       REDIS_HOST: "redis",
@@ -45,7 +44,56 @@ describe("[I-env] a start from the environment alone", () => {
     const loaded = configFromEnv(env)
     expect(loaded.ok).toBe(true)
     expect(loaded.warnings.map((each) => each.path).sort()).toEqual(Object.keys(env).slice(1).sort())
+  })
+
+  const SECRET_KEY = `a \${secret} with half a \${ of 32 bytes or more: 0123456789`
+
+  test("[I-auth] with SECRET_KEY every route needs a caller", () => {
+    const loaded = configFromEnv({ A_SERVICE_URL: "http://a", SECRET_KEY, ACCESS_TOKEN_EXPIRE_MINUTES: "30" })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    expect(loaded.config.defaults.auth).toMatchObject({ required: true, roles: [] })
+    expect(loaded.config.auth).toMatchObject({
+      secret: SECRET_KEY,
+      access_token_ttl: 1_800_000,
+      https: "required",
+    })
+    expect(loaded.warnings).toEqual([])
+  })
+
+  test("[I-auth] DEBUG lets the endpoints of identity answer over plain http", () => {
+    const loaded = configFromEnv({ A_SERVICE_URL: "http://a", SECRET_KEY, DEBUG: "true" })
+    expect(loaded.ok && loaded.config.auth?.https).toBe("off")
+  })
+
+  test("[I-auth] without SECRET_KEY there is no section auth, and a lifetime of tokens has no effect", () => {
+    const loaded = configFromEnv({ A_SERVICE_URL: "http://a", ACCESS_TOKEN_EXPIRE_MINUTES: "30" })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    expect([loaded.config.auth, loaded.config.defaults.auth]).toEqual([undefined, undefined])
+    expect(loaded.warnings.map(({ path }) => path)).toEqual(["ACCESS_TOKEN_EXPIRE_MINUTES"])
+  })
+
+  test("[I-auth] a weak secret, a lifetime that is none and a store that is none are refused without a value", () => {
+    const loaded = configFromEnv({
+      A_SERVICE_URL: "http://a",
+      SECRET_KEY: "hunter2",
+      ACCESS_TOKEN_EXPIRE_MINUTES: "0",
+      DATABASE_URL: "mysql://root:hunter2@db/x",
+    })
+    expect(loaded.ok === false && loaded.problems.map((each) => each.path)).toEqual([
+      "SECRET_KEY",
+      "ACCESS_TOKEN_EXPIRE_MINUTES",
+      "DATABASE_URL",
+    ])
     expect(JSON.stringify(loaded)).not.toContain("hunter2")
+  })
+
+  test("[I-auth] STORE_URL goes before DATABASE_URL", () => {
+    const loaded = configFromEnv({
+      A_SERVICE_URL: "http://a",
+      STORE_URL: "sqlite::memory:",
+      DATABASE_URL: "postgres://db/x",
+    })
+    expect(loaded.ok && loaded.config.store).toBe("sqlite::memory:")
   })
 
   test("a bad URL, prefix or switch is an error that names the variable", () => {
