@@ -96,6 +96,20 @@ describe("[F-51] algorithms", () => {
     }
   })
 
+  test("[F-51] a right signature does not help a token that names another algorithm than its key's", () => {
+    const verified = (alg: string) => {
+      const jws = parseJws(forge(JSON.stringify({ alg }), CLAIMS, hs.sign))
+      return jws.kind === "jws" && verifyJws(jws, hs.verify)
+    }
+    expect(["HS256", "HS384", "HS512", "RS256", "EdDSA"].map(verified)).toEqual([
+      true,
+      false,
+      false,
+      false,
+      false,
+    ])
+  })
+
   test("[F-51] a key verifies its own algorithm only, though another would fit it", () => {
     const pem = generateKey("RS256")
     const key = (alg: Algorithm) => {
