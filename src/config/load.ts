@@ -112,6 +112,10 @@ function resolveFiles(config: Decoded["config"], directory: string): void {
   const tls = config.server.tls
   if (tls !== undefined)
     Object.assign(tls, { cert: resolve(directory, tls.cert), key: resolve(directory, tls.key) })
+  if (tls?.client_ca !== undefined) Object.assign(tls, { client_ca: resolve(directory, tls.client_ca) })
+  const { client_cert_ca } = config.server
+  if (client_cert_ca !== undefined)
+    Object.assign(config.server, { client_cert_ca: resolve(directory, client_cert_ca) })
   for (const { tls } of Object.values(config.services)) {
     if (tls?.ca !== undefined) Object.assign(tls, { ca: resolve(directory, tls.ca) })
   }

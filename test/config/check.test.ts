@@ -306,6 +306,39 @@ describe("server", () => {
       "server.tls.key: there is no such file",
     ])
   })
+
+  test("[F-64] the authorities of client certificates must be there and be PEM", () => {
+    const ca = (file: string) =>
+      problems(`server: { tls: { cert: cert.pem, key: key.pem, client_ca: ${file} } }`)
+    expect(ca("cert.pem")).toEqual([])
+    expect(ca("none.pem")).toEqual(["server.tls.client_ca: there is no such file"])
+    expect(ca("text.pem")).toEqual(["server.tls.client_ca: the file is not PEM certificates"])
+    expect(ca("key.pem")).toEqual(["server.tls.client_ca: the file is not PEM certificates"])
+  })
+
+  test("client certificates and HTTP/2 exclude each other", () => {
+    expect(
+      problems("server: { http2: true, tls: { cert: cert.pem, key: key.pem, client_ca: cert.pem } }"),
+    ).toEqual([
+      "server.http2: cannot be had together with tls.client_ca, whose port speaks HTTP/1.1 only; leave http2 out",
+    ])
+  })
+
+  test("[F-64] a header for certificates needs trusted proxies and a name it can have", () => {
+    const header = (keys: string) => problems(`server: { ${keys} }`)
+    const trusted = "trusted_proxies: [10.0.0.1]"
+    expect(header(`${trusted}, client_cert_header: Client-Cert, client_cert_ca: cert.pem`)).toEqual([])
+    expect(header("client_cert_header: Client-Cert")).toEqual([
+      "server.client_cert_header: is believed of trusted proxies only, and there are none; set server.trusted_proxies",
+    ])
+    for (const name of ["Authorization", "X-User-Id", "Host", '"a b"'])
+      expect(header(`${trusted}, client_cert_header: ${name}`)[0]).toStartWith(
+        "server.client_cert_header: cannot carry a certificate; write Client-Cert",
+      )
+    expect(header("client_cert_ca: cert.pem")).toEqual([
+      "server.client_cert_ca: has no effect without server.client_cert_header",
+    ])
+  })
 })
 
 test("more services or instances than the shared memory holds are refused at once", () => {
