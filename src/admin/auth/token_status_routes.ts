@@ -1,0 +1,92 @@
+import { Elysia } from "elysia"
+import type { IdentityContext } from "../../identity/context.ts"
+import { introspect, revokeToken } from "../../identity/introspect.ts"
+import type { IdentityRequest } from "../../identity/messages.ts"
+import { liveOwnClaims } from "../../identity/own_token.ts"
+import type { Throttle } from "../../identity/throttle.ts"
+import { askedOf, ok } from "./app.ts"
+import { askingOf, fieldOf } from "./asking.ts"
+import { type ClientOutcome, clientOf, refuseClient } from "./client_credentials.ts"
+import { refuseOAuth } from "./oauth_error.ts"
+import { readParameters } from "./parameters.ts"
+
+/** Scopes by which a service may ask about tokens. */
+const INTROSPECT_SCOPES = ["introspect", "admin"]
+
+/** Whether a token holds (RFC 7662), and the end of one (RFC 7009). */
+export function tokenStatusRoutes(context: IdentityContext, throttle: Throttle) {
+  return new Elysia()
+    .post("/auth/introspect", ({ request }) => answerIntrospect(context, throttle, request), {
+      parse: "none",
+      detail: { summary: "Ask whether a token holds and whose it is (RFC 7662)", tags: ["auth"] },
+    })
+    .post("/auth/revoke", ({ request }) => answerRevoke(context, throttle, request), {
+      parse: "none",
+      detail: { summary: "Revoke a refresh or access token (RFC 7009)", tags: ["auth"] },
+    })
+}
+
+const NO_TOKEN = "`token` is missing."
+
+async function answerIntrospect(
+  context: IdentityContext,
+  throttle: Throttle,
+  request: Request,
+): Promise<Response> {
+  const asked = askedOf(request)
+  const parameters = readParameters(asked)
+  const { form } = parameters
+  if (!parameters.ok) return refuseOAuth(request, form, "invalid_request", parameters.message)
+  const asker = await askerOf(context, throttle, asked, parameters.values)
+  if (typeof asker === "object") return refuseClient(request, form, asker)
+  const token = parameters.values.get("token")
+  if (token === undefined) return refuseOAuth(request, form, "invalid_request", NO_TOKEN)
+  const told = await introspect(context, token)
+  await context.audit(context.store, {
+    action: "token.introspect",
+    outcome: "success",
+    actor: asker,
+    subject: told.active && typeof told.jti === "string" ? told.jti : "",
+    client: asked.client,
+    requestId: asked.requestId,
+    details: { active: told.active ? 1 : 0 },
+  })
+  context.count("introspect", "success")
+  return ok(told)
+}
+
+/** Id of who asks: a client, or a service with a token for it. */
+async function askerOf(
+  context: IdentityContext,
+  throttle: Throttle,
+  asked: IdentityRequest,
+  values: ReadonlyMap<string, string>,
+): Promise<string | Exclude<ClientOutcome, { kind: "client" }>> {
+  const outcome = await clientOf(context, throttle, asked, values)
+  if (outcome.kind === "client") return outcome.client.id
+  if (outcome.kind !== "none") return outcome
+  const bearer = /^bearer +(\S+)$/i.exec(fieldOf(asked, "authorization") ?? "")?.[1]
+  const claims = bearer === undefined ? undefined : await liveOwnClaims(context, context.store, bearer)
+  const scopes = typeof claims?.scope === "string" ? claims.scope.split(" ") : []
+  const mayAsk = INTROSPECT_SCOPES.some((scope) => scopes.includes(scope))
+  return mayAsk && typeof claims?.sub === "string" ? claims.sub : outcome
+}
+
+async function answerRevoke(
+  context: IdentityContext,
+  throttle: Throttle,
+  request: Request,
+): Promise<Response> {
+  const asked = askedOf(request)
+  const parameters = readParameters(asked)
+  const { form } = parameters
+  if (!parameters.ok) return refuseOAuth(request, form, "invalid_request", parameters.message)
+  const token = parameters.values.get("token")
+  if (token === undefined) return refuseOAuth(request, form, "invalid_request", NO_TOKEN)
+  const outcome = await clientOf(context, throttle, asked, parameters.values)
+  if (outcome.kind !== "client" && outcome.kind !== "none") return refuseClient(request, form, outcome)
+  const clientId = outcome.kind === "client" ? outcome.client.id : undefined
+  const { client, requestId } = askingOf(asked)
+  await revokeToken(context, token, clientId, { client, requestId })
+  return ok({})
+}
