@@ -80,6 +80,14 @@ const RoleSchema = strictObject({
   includes: names("Roles this one brings along."),
 })
 
+/** A default of a record is taken as it is: nothing in it is filled in. */
+const role = (given: { permissions?: string[]; scopes?: string[]; includes?: string[] }) => ({
+  permissions: [],
+  scopes: [],
+  includes: [],
+  ...given,
+})
+
 const RegistrationSchema = strictObject(
   {
     enabled: Type.Boolean({ default: false, description: "Whether anybody may create an account." }),
@@ -257,10 +265,10 @@ export const AuthSchema = strictObject(
     }),
     roles: Type.Record(Type.String({ pattern: "^[A-Za-z][A-Za-z0-9_:.-]{0,63}$" }), RoleSchema, {
       default: {
-        user: { scopes: ["read", "write"] },
-        parent: { includes: ["user"] },
-        child: { scopes: ["read"] },
-        admin: { permissions: ["*"], scopes: ["read", "write", "admin"] },
+        user: role({ scopes: ["read", "write"] }),
+        parent: role({ includes: ["user"] }),
+        child: role({ scopes: ["read"] }),
+        admin: role({ permissions: ["*"], scopes: ["read", "write", "admin"] }),
       },
       description: "Roles and what they allow.",
     }),
