@@ -128,6 +128,8 @@ export function openCertificateDoor(options: CertificateDoorOptions): Door {
   })
   handOver.innerPort = inner.port
   let current: Listening
+  /** Replaced, and still accepting what the kernel has queued for them. */
+  const retiring = new Set<Listening>()
   try {
     current = listen(options.port, options.tls)
   } catch (error) {
@@ -144,7 +146,8 @@ export function openCertificateDoor(options: CertificateDoorOptions): Door {
 
   function stopListening(hard: boolean): void {
     clearInterval(sweep)
-    current.socket.stop()
+    for (const { socket } of [current, ...retiring]) socket.stop()
+    retiring.clear()
     void redirect?.stop(hard)
     // Nothing was asked on these yet: their clients try again elsewhere.
     for (const socket of [...shaking.keys()]) socket.terminate()
@@ -156,8 +159,11 @@ export function openCertificateDoor(options: CertificateDoorOptions): Door {
       const old = current
       current = listen(port, pair)
       old.listener.retired = true
+      retiring.add(old)
       // Connections that wait to be accepted by the old one would be reset with it.
-      setTimeout(() => old.socket.stop(), ACCEPT_MS)
+      setTimeout(() => {
+        if (retiring.delete(old)) old.socket.stop()
+      }, ACCEPT_MS)
     },
     async close() {
       stopListening(false)

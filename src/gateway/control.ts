@@ -17,7 +17,7 @@ import { gaugeRows } from "./gauges.ts"
 import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
 import { restartNeeded } from "./restart_needed.ts"
 import { StartError, Supervisor, type WorkerStatus } from "./supervisor.ts"
-import { readTlsPair } from "./tls_pair.ts"
+import { readTlsPair, sameKind, tlsFiles } from "./tls_pair.ts"
 
 export interface ControlStatus {
   readonly generation: number
@@ -283,8 +283,7 @@ export class Control {
     this.#tlsWatch?.close()
     const { tls } = this.config.server
     if (tls === undefined || this.#tls === undefined) return
-    const files = [tls.cert, tls.key, ...(tls.client_ca === undefined ? [] : [tls.client_ca])]
-    this.#tlsWatch = watchFiles(files, () => {
+    this.#tlsWatch = watchFiles(tlsFiles(tls), () => {
       readTlsPair(tls).then(
         (pair) => this.#takeTls(sameKind(pair, this.#tls!)),
         (error: Error) => this.#options.log.error("tls.rejected", { reason: error.message }),
@@ -333,13 +332,6 @@ export class Control {
       }),
     ]
   }
-}
-
-/** Whether clients are asked for certificates is fixed while the process runs: the listener is another one. */
-function sameKind(pair: PemPair, running: PemPair): PemPair {
-  const { cert, key } = pair
-  const ca = running.ca === undefined ? undefined : (pair.ca ?? running.ca)
-  return ca === undefined ? { cert, key } : { cert, key, ca }
 }
 
 /** Reads the certificate, starts the workers. Rejects with `StartError`, whose message is for the operator. */

@@ -25,6 +25,18 @@ export async function readTlsPair(config: TlsConfig): Promise<PemPair> {
   return { cert, key, ca }
 }
 
+/** Files whose change means another pair. */
+export function tlsFiles({ cert, key, client_ca }: TlsConfig): readonly string[] {
+  return client_ca === undefined ? [cert, key] : [cert, key, client_ca]
+}
+
+/** The new pair for a running listener: whether it asks clients for certificates is fixed while the process runs. */
+export function sameKind(pair: PemPair, running: PemPair): PemPair {
+  const { cert, key } = pair
+  const ca = running.ca === undefined ? undefined : (pair.ca ?? running.ca)
+  return ca === undefined ? { cert, key } : { cert, key, ca }
+}
+
 async function readPem(path: string, setting: string): Promise<string> {
   try {
     return await readFile(path, "utf8")

@@ -141,6 +141,26 @@ describe("who comes in", () => {
     expect(arrivals.map(({ certificate }) => certificate?.subject)).toEqual([undefined, "CN=billing"])
   })
 
+  test("[C-2.8] a chain over an intermediate authority that the client sends along is followed", async () => {
+    const intermediate = pki.leaf("intermediate", { by: authority, authority: true })
+    const leaf = pki.leaf("deep", { by: intermediate })
+    const { port, arrivals } = serve()
+    const client = await openTls(port, { ...leaf, cert: leaf.cert + intermediate.cert })
+    client.send(GET)
+    await client.seen("ok")
+    expect(arrivals[0]!.certificate).toMatchObject({ subject: "CN=deep", issuer: "CN=intermediate" })
+    client.close()
+  })
+
+  test("[F-64] a certificate that may not sign others signs none here", async () => {
+    const leaf = pki.leaf("forged", { by: billing })
+    const { port, arrivals } = serve()
+    const client = await openTls(port, { ...leaf, cert: leaf.cert + billing.cert })
+    client.send(GET)
+    await until(() => client.closed, "the end of the connection")
+    expect(arrivals).toEqual([])
+  })
+
   test("a resumed session keeps its certificate", async () => {
     const { port, arrivals } = serve()
     const args = ["-sS", "--cert", billing.certFile, "--key", billing.keyFile, "-k", "--tls-max", "1.2"]

@@ -17,6 +17,8 @@ export interface LeafOptions {
   subject?: string
   /** Alternative names in openssl's form, e.g. "DNS:a.example,URI:spiffe://a/b". */
   names?: string
+  /** Whether it may sign others. */
+  authority?: boolean
   /** Extended key usage, e.g. "serverAuth"; default: none. */
   usage?: string
   /** From when to when, as YYYYMMDDHHMMSSZ; default: a day around now. */
@@ -46,7 +48,7 @@ export class Pki {
     return this.#read(files)
   }
 
-  leaf(name: string, { by, subject, names, usage, validity }: LeafOptions = {}): Identity {
+  leaf(name: string, { by, subject, names, authority, usage, validity }: LeafOptions = {}): Identity {
     const files = this.#files(name)
     const request = `${files.certFile}.csr`
     openssl(
@@ -63,7 +65,7 @@ export class Pki {
     mkdirSync(work)
     writeFileSync(join(work, "index"), "")
     const extensions = [
-      "basicConstraints=CA:FALSE",
+      authority ? "basicConstraints=critical,CA:TRUE" : "basicConstraints=CA:FALSE",
       ...(names === undefined ? [] : [`subjectAltName=${names}`]),
       ...(usage === undefined ? [] : [`extendedKeyUsage=${usage}`]),
     ]
