@@ -295,6 +295,18 @@ describe("what goes through", () => {
     raw.close()
   })
 
+  test("[F-18] a client that takes nothing of its answer is given up, as at any door", async () => {
+    const answer = () =>
+      new ReadableStream({ pull: (controller) => controller.enqueue(body.subarray(0, MB)) })
+    const served = serve(() => new Response(answer()), { server: { body_timeout: "1s" } })
+    const raw = await openTls(served.port, billing)
+    raw.socket.pause()
+    raw.send(GET)
+    await until(() => served.inFlight() === 1, "the request")
+    await until(() => served.inFlight() === 0, "its end", 10_000)
+    raw.close()
+  })
+
   test("[F-30] a client that leaves cancels the request at the service", async () => {
     let aborted = false
     let asked = false
