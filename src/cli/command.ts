@@ -34,6 +34,8 @@ async function run(command: CommandName, args: readonly string[], output: Output
       return schema(args, output)
     case "keygen":
       return keygen(args, output)
+    case "token":
+      return (await import("./token.ts")).token(args, output)
     case "version":
       if (args.length > 0) return usageError("version", `unexpected argument "${args[0]}"`, output)
       output.out(`gatehouse ${VERSION}\n`)

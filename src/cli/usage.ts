@@ -65,6 +65,18 @@ export const COMMANDS = {
 
   Standard error tells how to use it: only the key itself goes to standard output.`,
   },
+  token: {
+    arguments: "--sub ID [--roles a,b] [--scope 'read write'] [--tier T] [--ttl 1h] [-c FILE]",
+    summary: "make an access token for development, signed with the config's own key",
+    details: `      --sub ID        whom it is for
+      --roles a,b     roles of the config
+      --scope TEXT    scopes, separated by spaces; otherwise those of the roles
+      --tier T        one of the tiers; otherwise the first
+      --ttl DURATION  how long it holds: 1h unless given, at most 365d
+${CONFIG}
+
+  It belongs to no sign-in and needs no account; POST …/auth/revoke ends it.`,
+  },
   version: {
     arguments: "",
     summary: "print the version",
