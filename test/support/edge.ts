@@ -1,4 +1,5 @@
 import type { TlsPair } from "../../src/edge/serve.ts"
+import type { Identity } from "../../src/identity/authenticated.ts"
 import { type ServedGateway, serveGateway } from "./gateway.ts"
 import { type RawScript, RawUpstream } from "./raw_upstream.ts"
 import { parseRequests, type ReceivedRequest, receivedBy } from "./received.ts"
@@ -23,6 +24,7 @@ export interface EdgeOptions {
   /** Further keys of the service "s". */
   service?: Record<string, unknown>
   tls?: TlsPair
+  identity?: Identity
 }
 
 /** A script that answers when the body has come in too. */
@@ -43,7 +45,8 @@ export function openEdge(options: EdgeOptions = {}): Edge {
     routes: [{ path: "/*", service: "s" }],
     ...options.config,
   }
-  const served = serveGateway(config, options.tls === undefined ? {} : { tls: options.tls })
+  const { tls, identity } = options
+  const served = serveGateway(config, { ...(tls && { tls }), ...(identity && { identity }) })
   return {
     served,
     port: served.port,

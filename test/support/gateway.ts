@@ -2,6 +2,7 @@ import { openDoor } from "../../src/edge/open.ts"
 import type { Door, TlsPair } from "../../src/edge/serve.ts"
 import { Gateway } from "../../src/gateway/gateway.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
+import type { Identity } from "../../src/identity/authenticated.ts"
 import { now } from "../../src/lib/clock.ts"
 import { Accounting } from "../../src/observe/account.ts"
 import { SERIES } from "../../src/observe/catalogue.ts"
@@ -44,6 +45,7 @@ export function makeGateway(
   file: object,
   builtins: Builtins = NO_BUILTINS,
   lookUp: LookUp = lookUpName,
+  identity: Identity = NOBODY,
 ): TestGateway {
   const memory = createUpstreamMemory(1)
   const slots = new SlotDirectory(memory, now)
@@ -71,7 +73,7 @@ export function makeGateway(
       wallClock: Date.now,
       random: Math.random,
       log,
-      identity: NOBODY,
+      identity,
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,
@@ -111,9 +113,9 @@ export interface ServedGateway extends TestGateway {
 /** The same behind the Serve door on a free port of loopback. */
 export function serveGateway(
   file: object,
-  options: { tls?: TlsPair; builtins?: Builtins; lookUp?: LookUp } = {},
+  options: { tls?: TlsPair; builtins?: Builtins; lookUp?: LookUp; identity?: Identity } = {},
 ): ServedGateway {
-  const made = makeGateway(file, options.builtins, options.lookUp)
+  const made = makeGateway(file, options.builtins, options.lookUp, options.identity)
   const door = openDoor({
     gateway: made.gateway,
     server: exampleConfig(file).server,
