@@ -1,9 +1,13 @@
 import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
 import { createIdentityApp } from "../admin/auth/app.ts"
+import { sessionRoutes } from "../admin/auth/session_routes.ts"
+import { tokenRoutes } from "../admin/auth/token_routes.ts"
+import { tokenStatusRoutes } from "../admin/auth/token_status_routes.ts"
 import { wellKnownRoutes } from "../admin/auth/well_known_routes.ts"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
+import type { Accounts } from "../identity/accounts.ts"
 import type { CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
 import { resolveCredential } from "../identity/credentials.ts"
 import { Issuers } from "../identity/issuers.ts"
@@ -16,11 +20,15 @@ import type {
   Question,
   Reply,
 } from "../identity/messages.ts"
+import { createMailOutbox } from "../identity/outbox.ts"
 import { loadOwnKeys, type OwnKeys } from "../identity/own_keys.ts"
+import { PasswordHasher } from "../identity/passwords.ts"
 import { recordFailures } from "../identity/record_failures.ts"
 import { type Later, RevocationLog } from "../identity/revocation_log.ts"
 import { sweepSessions } from "../identity/session_sweep.ts"
 import type { AuthSettings } from "../identity/settings.ts"
+import { sendBySmtp } from "../identity/smtp.ts"
+import { createThrottle } from "../identity/throttle.ts"
 import { now } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import { appendAudit } from "../safety/audit.ts"
@@ -29,8 +37,18 @@ import { isLinkLocal } from "../upstream/link_local.ts"
 import { lookUpName } from "../upstream/resolved_address.ts"
 
 /** The endpoints of identity, in groups: Elysia applications with paths below a prefix. */
-export function identityGroups(_context: IdentityContext): readonly AnyElysia[] {
-  return []
+export function identityGroups(accounts: Accounts): readonly AnyElysia[] {
+  const { context, throttle } = accounts
+  return [sessionRoutes(context), tokenRoutes(accounts), tokenStatusRoutes(context, throttle)]
+}
+
+function createAccounts(context: IdentityContext): Accounts {
+  return {
+    context,
+    hasher: new PasswordHasher(),
+    throttle: createThrottle(context),
+    outbox: createMailOutbox(context, sendBySmtp, later),
+  }
 }
 
 /** Deletes what has expired. Each may run at any time and takes little at once; called about once a minute. */
@@ -58,8 +76,9 @@ export interface IdentityDeps {
 export class ControlIdentity implements IdentityPort {
   readonly #deps: IdentityDeps
   readonly #app: (asked: IdentityRequest) => Promise<IdentityAnswer>
-  /** Both `undefined` without a store. */
+  /** All three `undefined` without a store. */
   readonly #context: IdentityContext | undefined
+  readonly #accounts: Accounts | undefined
   readonly #revocations: RevocationLog | undefined
   readonly #issuers: Issuers
   #settings: AuthSettings | undefined
@@ -88,8 +107,9 @@ export class ControlIdentity implements IdentityPort {
     if (deps.store !== undefined) {
       this.#revocations = this.#createRevocations(deps.store)
       this.#context = this.#createContext(own, this.#revocations)
+      this.#accounts = createAccounts(this.#context)
     }
-    const groups = this.#context === undefined ? [] : identityGroups(this.#context)
+    const groups = this.#accounts === undefined ? [] : identityGroups(this.#accounts)
     this.#app = createIdentityApp([wellKnownRoutes(own, this.#context !== undefined), ...groups], {
       settings: own.settings,
       log: deps.log,
@@ -103,6 +123,7 @@ export class ControlIdentity implements IdentityPort {
 
   close(): void {
     this.#issuers.close()
+    this.#accounts?.outbox.close()
     this.#revocations?.close()
   }
 
