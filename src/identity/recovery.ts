@@ -91,7 +91,7 @@ export async function changePassword(
   user: User,
   { old, password }: { readonly old: string; readonly password: string },
   by: Asking & { readonly sessionId: string },
-): Promise<{ readonly kind: "changed" | "wrong" } | Declined> {
+): Promise<{ readonly kind: "changed" } | { readonly kind: "wrong" } | Declined> {
   const { context, hasher, throttle, outbox } = accounts
   const problems = await passwordProblems(password, context.settings().passwords, personalOf(user))
   if (problems.length > 0) return { kind: "unfit_password", problems }
