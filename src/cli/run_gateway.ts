@@ -135,11 +135,13 @@ async function openIdentity(
 ): Promise<ControlIdentity> {
   const count: CountEvent = (event, outcome) =>
     counts.add("gatehouse_identity_events_total", { event, outcome })
+  let identity: ControlIdentity | undefined
   try {
-    const identity = new ControlIdentity(config, { store, wallClock: Date.now, count, log })
+    identity = new ControlIdentity(config, { store, wallClock: Date.now, count, log })
     await identity.open()
     return identity
   } catch (error) {
+    identity?.close()
     throw new StartError((error as Error).message)
   }
 }

@@ -25,6 +25,7 @@ export function hostOf(url: string): string {
 }
 
 function isLoopback(hostname: string): boolean {
-  if (hostname === "localhost" || hostname.endsWith(".localhost")) return true
-  return hostname === "[::1]" || (isIP(hostname) === 4 && hostname.startsWith("127."))
+  return (
+    hostname === "localhost" || hostname === "[::1]" || (isIP(hostname) === 4 && hostname.startsWith("127."))
+  )
 }
