@@ -1,12 +1,16 @@
 import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
+import { accountRoutes } from "../admin/auth/account_routes.ts"
 import { createIdentityApp } from "../admin/auth/app.ts"
+import { childrenRoutes } from "../admin/auth/children_routes.ts"
+import { passwordRoutes } from "../admin/auth/password_routes.ts"
 import { sessionRoutes } from "../admin/auth/session_routes.ts"
 import { tokenRoutes } from "../admin/auth/token_routes.ts"
 import { tokenStatusRoutes } from "../admin/auth/token_status_routes.ts"
 import { wellKnownRoutes } from "../admin/auth/well_known_routes.ts"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
+import { sweepAccounts } from "../identity/account_sweep.ts"
 import type { Accounts } from "../identity/accounts.ts"
 import type { CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
 import { resolveCredential } from "../identity/credentials.ts"
@@ -39,7 +43,14 @@ import { lookUpName } from "../upstream/resolved_address.ts"
 /** The endpoints of identity, in groups: Elysia applications with paths below a prefix. */
 export function identityGroups(accounts: Accounts): readonly AnyElysia[] {
   const { context, throttle } = accounts
-  return [sessionRoutes(context), tokenRoutes(accounts), tokenStatusRoutes(context, throttle)]
+  return [
+    sessionRoutes(context),
+    tokenRoutes(accounts),
+    tokenStatusRoutes(context, throttle),
+    passwordRoutes(accounts),
+    accountRoutes(context),
+    childrenRoutes(accounts),
+  ]
 }
 
 function createAccounts(context: IdentityContext): Accounts {
@@ -53,11 +64,19 @@ function createAccounts(context: IdentityContext): Accounts {
 
 /** Deletes what has expired. Each may run at any time and takes little at once; called about once a minute. */
 export function identitySweeps(
-  context: IdentityContext,
+  { context, outbox }: Accounts,
   revocations: RevocationLog,
 ): readonly (() => Promise<void>)[] {
-  return [() => sweepSessions(context), () => revocations.sweep()]
+  return [
+    () => sweepSessions(context),
+    () => revocations.sweep(),
+    () => sweepAccounts(context),
+    // Mail that another process left behind.
+    () => outbox.deliver(),
+  ]
 }
+
+const SWEEP_MS = 60_000
 
 const later: Later = (ms, run) => {
   const timer = setTimeout(run, ms)
@@ -86,6 +105,8 @@ export class ControlIdentity implements IdentityPort {
   /** Longest `auth.access_token_ttl` so far: a reload shortens no token that is out already. */
   #accessLifeMs = 0
   #tell: (change: IdentityState) => void = () => {}
+  #cancelSweep: () => void = () => {}
+  #closed = false
 
   /** Throws `Error` for keys that cannot be used. */
   constructor(config: Config, deps: IdentityDeps) {
@@ -119,9 +140,12 @@ export class ControlIdentity implements IdentityPort {
   /** Reads what the store says is revoked and keeps up with it. Rejects with a `StoreError`. */
   async open(): Promise<void> {
     await this.#revocations?.open()
+    this.#cancelSweep = later(SWEEP_MS, () => void this.#sweep())
   }
 
   close(): void {
+    this.#closed = true
+    this.#cancelSweep()
     this.#issuers.close()
     this.#accounts?.outbox.close()
     this.#revocations?.close()
@@ -162,6 +186,23 @@ export class ControlIdentity implements IdentityPort {
 
   onChange(tell: (change: IdentityState) => void): void {
     this.#tell = tell
+  }
+
+  async #sweep(): Promise<void> {
+    // Without the section `auth` nothing is added, and how long things are kept is not known.
+    const sweeps =
+      this.#settings === undefined || this.#accounts === undefined
+        ? []
+        : identitySweeps(this.#accounts, this.#revocations!)
+    for (const sweep of sweeps) {
+      try {
+        await sweep()
+      } catch (error) {
+        const kind = error instanceof StoreError ? error.kind : "failed"
+        this.#deps.log.error("store.unavailable", { kind, error })
+      }
+    }
+    if (!this.#closed) this.#cancelSweep = later(SWEEP_MS, () => void this.#sweep())
   }
 
   async #resolve(question: Extract<Question, { kind: "credential" }>): Promise<CredentialAnswer | undefined> {
