@@ -22,6 +22,9 @@ export type AlgorithmName = (typeof ALGORITHM_NAMES)[number]
 
 const names = (description: string) => Type.Array(Type.String({ minLength: 1 }), { default: [], description })
 
+/** In values of records, defaults are filled in only where the value itself has one. */
+const FILLED = { default: {} }
+
 const KeySchema = strictObject({
   kid: Type.Optional(
     Type.String({
@@ -74,11 +77,14 @@ const IssuerSchema = strictObject({
   }),
 })
 
-const RoleSchema = strictObject({
-  permissions: names("What the role allows, e.g. `stories:write`; `*` is everything."),
-  scopes: names("Scopes a user with this role is given."),
-  includes: names("Roles this one brings along."),
-})
+const RoleSchema = strictObject(
+  {
+    permissions: names("What the role allows, e.g. `stories:write`; `*` is everything."),
+    scopes: names("Scopes a user with this role is given."),
+    includes: names("Roles this one brings along."),
+  },
+  FILLED,
+)
 
 /** A default of a record is taken as it is: nothing in it is filled in. */
 const role = (given: { permissions?: string[]; scopes?: string[]; includes?: string[] }) => ({
@@ -183,22 +189,25 @@ const MailSchema = strictObject(
   { description: "Mail server for reset and verification; without it they become events." },
 )
 
-const ProviderSchema = strictObject({
-  issuer: Type.String({ description: "Issuer URL of the OpenID provider; its settings are discovered." }),
-  client_id: Type.String({ minLength: 1, description: "This gateway's client id at the provider." }),
-  client_secret: Type.Optional(
-    Type.String({ description: "Client secret; without it the client is public (PKCE)." }),
-  ),
-  scopes: Type.Array(Type.String({ minLength: 1 }), {
-    default: ["openid", "email"],
-    description: "Scopes asked for; `openid` must be among them.",
-  }),
-  role: Type.String({ default: "user", description: "Role of an account made at the first sign-in." }),
-  create_accounts: Type.Boolean({
-    default: true,
-    description: "Whether a first sign-in makes an account; else only accounts linked before may sign in.",
-  }),
-})
+const ProviderSchema = strictObject(
+  {
+    issuer: Type.String({ description: "Issuer URL of the OpenID provider; its settings are discovered." }),
+    client_id: Type.String({ minLength: 1, description: "This gateway's client id at the provider." }),
+    client_secret: Type.Optional(
+      Type.String({ description: "Client secret; without it the client is public (PKCE)." }),
+    ),
+    scopes: Type.Array(Type.String({ minLength: 1 }), {
+      default: ["openid", "email"],
+      description: "Scopes asked for; `openid` must be among them.",
+    }),
+    role: Type.String({ default: "user", description: "Role of an account made at the first sign-in." }),
+    create_accounts: Type.Boolean({
+      default: true,
+      description: "Whether a first sign-in makes an account; else only accounts linked before may sign in.",
+    }),
+  },
+  FILLED,
+)
 
 const CertificateSchema = strictObject({
   id: Type.String({ minLength: 1, description: "Id of the principal." }),
