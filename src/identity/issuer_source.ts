@@ -75,8 +75,9 @@ export class IssuerSource {
   /** The keys, after they were fetched again if this one is not among them and the last time was long ago. */
   async ask(kid: string | undefined): Promise<IssuerKeys> {
     if (this.#has(kid)) return this.keys
-    // One that began before the token was seen: if it fails, so would another now.
-    if (this.#fetching !== undefined && (!(await this.#fetching) || this.#has(kid))) return this.keys
+    // One under way may bring it. If it fails, so would another now; and a key without a name is not looked for twice.
+    const underWay = this.#fetching
+    if (underWay !== undefined && (!(await underWay) || kid === undefined || this.#has(kid))) return this.keys
     const now = this.#deps.now()
     if (this.#fetching === undefined && now - this.#askedAt < COOLDOWN_MS) return this.keys
     if (this.#fetching === undefined) this.#askedAt = now

@@ -1,4 +1,4 @@
-import { exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from "jose"
+import { exportJWK, generateKeyPair, type JWK, SignJWT } from "jose"
 
 /** How an issuer answers when it is asked for its keys. */
 export type IssuerMode =
@@ -62,7 +62,11 @@ export class TestIssuer {
   }
 
   /** A token of this issuer for "api"; `claims` come on top, and `undefined` takes one away. */
-  async token(claims: JWTPayload = {}, key = this.keys[0]!, header: object = {}): Promise<string> {
+  async token(
+    claims: Readonly<Record<string, unknown>> = {},
+    key = this.keys[0]!,
+    header: object = {},
+  ): Promise<string> {
     const nowS = Math.floor(Date.now() / 1000)
     const payload = { iss: this.url, aud: "api", sub: "ann", iat: nowS, exp: nowS + 300, ...claims }
     return new SignJWT(payload)
