@@ -1,4 +1,5 @@
 import { timingSafeEqual } from "node:crypto"
+import { sessionOfClient } from "./clients.ts"
 import type { Asking, IdentityContext } from "./context.ts"
 import { hashOfToken } from "./opaque_token.ts"
 import type { Throttle } from "./throttle.ts"
@@ -8,6 +9,8 @@ export interface AuthenticatedClient {
   readonly id: string
   readonly roles: readonly string[]
   readonly scopes: readonly string[]
+  /** What its tokens since its last change have in common; see `sessionOfClient`. */
+  readonly sessionId: string
 }
 
 export type ClientAuth =
@@ -26,6 +29,7 @@ interface Row {
   roles: string
   scopes: string
   status: string
+  updated_at: number
 }
 
 const MAX_ID_LENGTH = 256
@@ -46,9 +50,10 @@ export async function authenticateClient(
   const row =
     id.length > MAX_ID_LENGTH
       ? undefined
-      : await context.store.get<Row>("SELECT secret_hash, roles, scopes, status FROM clients WHERE id = $1", [
-          id,
-        ])
+      : await context.store.get<Row>(
+          "SELECT secret_hash, roles, scopes, status, updated_at FROM clients WHERE id = $1",
+          [id],
+        )
   const right = isSame(hashOfToken(secret), row?.secret_hash ?? NO_HASH)
   if (right && row?.status === "active")
     return {
@@ -57,6 +62,7 @@ export async function authenticateClient(
         id,
         roles: JSON.parse(row.roles) as string[],
         scopes: JSON.parse(row.scopes) as string[],
+        sessionId: sessionOfClient(id, row.updated_at),
       },
     }
   const attempt = await throttle.attempt("client", undefined, asking.client)

@@ -8,7 +8,7 @@ import type { Asking, IdentityContext } from "./context.ts"
  */
 export async function issueClientToken(
   context: IdentityContext,
-  { id, roles, scopes }: AuthenticatedClient,
+  { id, roles, scopes, sessionId }: AuthenticatedClient,
   scope: string,
   asking: Asking,
 ): Promise<AccessToken | undefined> {
@@ -19,7 +19,7 @@ export async function issueClientToken(
     roles,
     scopes: narrowScopes(scopes, scope),
     tier: context.settings().tiers[0]!,
-    sessionId: "",
+    sessionId,
     parentId: "",
     ageLimit: undefined,
     blockedContent: [],

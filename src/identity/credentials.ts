@@ -1,4 +1,5 @@
 import { subjectOf } from "./access_token.ts"
+import { holderOfApiKey } from "./api_key_holder.ts"
 import type { IdentityContext } from "./context.ts"
 import type { CredentialAnswer, Question } from "./messages.ts"
 import { findUser } from "./users.ts"
@@ -19,7 +20,7 @@ export async function resolveCredential(
     case "session":
       return resolveSession(context, hash)
     case "api_key":
-      return UNKNOWN
+      return holderOfApiKey(context, hash)
   }
 }
 

@@ -8,10 +8,12 @@ import { type EndedBy, endSession, endSessionsOf } from "./sessions.ts"
  */
 export async function logOut(
   context: IdentityContext,
-  { method, sessionId, tokenId, expiresAt }: Principal,
+  { kind, method, sessionId: signIn, tokenId, expiresAt }: Principal,
   account: string,
   by: EndedBy,
 ): Promise<boolean> {
+  // A service has no sign-in: what its tokens share ends when its client is changed.
+  const sessionId = kind === "service" ? "" : signIn
   const hasToken = method === "jwt" && tokenId !== ""
   if (sessionId === "" && account === "" && !hasToken) return false
   await context.store.transaction(async (sql) => {
