@@ -55,6 +55,7 @@ describe("who the client is", () => {
       "X-User-Tier",
       "X-Client-Id",
       "X-Api-Key-Id",
+      "X-Auth-Method",
     ]
     const underscored = ["X_User_Id", "X-User_Id", "x_user_roles"]
     const request = await passed(
