@@ -61,10 +61,11 @@ export function createMailOutbox(context: IdentityContext, send: SendMail, later
   let running: Promise<void> | undefined
   let again = false
   let cancel: (() => void) | undefined
+  let closed = false
 
   function wakeIn(ms: number): void {
     cancel?.()
-    cancel = later(ms, () => void deliver())
+    if (!closed) cancel = later(ms, () => void deliver())
   }
 
   function deliver(): Promise<void> {
@@ -167,7 +168,10 @@ export function createMailOutbox(context: IdentityContext, send: SendMail, later
     },
     wake: () => wakeIn(0),
     deliver,
-    close: () => cancel?.(),
+    close() {
+      closed = true
+      cancel?.()
+    },
   }
 }
 
