@@ -9,6 +9,8 @@ export type Parameters =
   | { readonly ok: false; readonly form: boolean; readonly message: string }
 
 const MAX_PARAMETERS = 32
+/** PostgreSQL takes no text with one. */
+const NUL = "A parameter holds a NUL."
 const FORM = "application/x-www-form-urlencoded"
 const JSON_TYPE = "application/json"
 
@@ -33,6 +35,7 @@ function readForm(body: Uint8Array): Parameters {
     if (name === undefined || value === undefined) return refuse("The form cannot be read.")
     if (seen.has(name)) return refuse("A parameter was sent more than once.")
     if (seen.size >= MAX_PARAMETERS) return refuse("There are too many parameters.")
+    if (value.includes("\0")) return refuse(NUL)
     seen.add(name)
     if (value !== "") values.set(name, value)
   }
@@ -58,6 +61,7 @@ function readJson(body: Uint8Array): Parameters {
     if (value === null || value === "") continue
     if (typeof value !== "string")
       return { ok: false, form: false, message: "Every parameter must be a text." }
+    if (value.includes("\0")) return { ok: false, form: false, message: NUL }
     values.set(name, value)
   }
   return { ok: true, form: false, values }
