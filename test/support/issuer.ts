@@ -30,6 +30,8 @@ export async function issuerKey(kid: string, alg = "ES256"): Promise<IssuerKey> 
 /** An issuer of tokens as a real server on loopback: discovery at its root, keys at /keys. */
 export class TestIssuer {
   readonly #server: Bun.Server<undefined>
+  /** Its name, also after it has closed. */
+  readonly url: string
   /** Paths asked for, in order. */
   readonly asked: string[] = []
   keys: IssuerKey[]
@@ -46,10 +48,7 @@ export class TestIssuer {
       idleTimeout: 0,
       fetch: (req) => this.#answer(req),
     })
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#server.port}`
+    this.url = `http://127.0.0.1:${this.#server.port}`
   }
 
   get jwks(): string {
