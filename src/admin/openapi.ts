@@ -3,9 +3,12 @@ import { type AnyElysia, Elysia } from "elysia"
 import { type Pattern, parsePattern } from "../config/pattern.ts"
 import { effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
+import { authInWords } from "../policies/auth_words.ts"
 import { FAILURES, type FailureCode } from "../policies/failure.ts"
+import { securityOf, securitySchemes } from "./openapi_security.ts"
 
 type Json = Record<string, unknown>
+type AuthOptions = NonNullable<RouteConfig["auth"]>
 
 /** Methods documented for a route that serves all. HEAD and OPTIONS come along with the others. */
 const ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -18,6 +21,7 @@ const WEBSOCKET_STATUSES = [401, 403, 426]
 /** What a policy adds, by its name. */
 const POLICY_STATUSES: Readonly<Record<string, readonly number[]>> = {
   accept: [406],
+  auth: [401, 403, 503],
   cors: [403],
   validate: [415],
 }
@@ -39,7 +43,12 @@ export async function openApiText(config: Config, version: string, builtin: AnyE
     security: [],
     tags: tagsOf(config),
     paths: pathsOf(config),
-    components: { schemas: { Error: ERROR_SCHEMA }, responses: errorResponses(), examples: errorExamples() },
+    components: {
+      schemas: { Error: ERROR_SCHEMA },
+      responses: errorResponses(),
+      examples: errorExamples(),
+      ...(config.auth !== undefined && { securitySchemes: securitySchemes(config.auth) }),
+    },
   }
   // The plugin types its documentation as OpenAPI 3.0; it passes 3.1 through as it is.
   const options = { documentation, path: "/ui", specPath: "/spec", excludeStaticFile: false } as object
@@ -152,7 +161,14 @@ function operationOf(
     effectivePolicies(config, route).map(({ policy, options }) => [policy.name, options]),
   )
   const validate = policies.get("validate") as { query?: Json; headers?: Json; body?: Json } | undefined
-  const description = [route.description, conditionsOf(route, "This route")].filter(Boolean).join("\n\n")
+  const asked = policies.get("auth") as AuthOptions | undefined
+  const description = [
+    route.description,
+    conditionsOf(route, "This route"),
+    asked && `It ${authInWords(asked).join(", ")}.`,
+  ]
+    .filter(Boolean)
+    .join("\n\n")
   const example = route.examples?.request
   const body = METHODS_WITH_BODY.has(method) && {
     requestBody: {
@@ -166,7 +182,7 @@ function operationOf(
     tags: [route.service ?? "gateway"],
     summary: route.summary ?? `${method.toUpperCase()} ${path}`,
     description,
-    security: [],
+    security: securityOf(config, asked),
     parameters: [
       ...pathParameters(route, path),
       ...schemaParameters("query", validate?.query),

@@ -1,6 +1,6 @@
 import { builtinRoutes } from "../admin/public.ts"
 import { parseHostPattern, parsePattern } from "../config/pattern.ts"
-import { effectivePolicies } from "../config/policies.ts"
+import { type EffectivePolicy, effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
 import { asSchema } from "../config/schema_walk.ts"
 import { durationText } from "../config/written.ts"
@@ -9,6 +9,7 @@ import { type Matchable, RouteTable } from "../gateway/routes.ts"
 import type { BuiltinRoute } from "../gateway/snapshot.ts"
 import { FieldList } from "../http1/field_list.ts"
 import { canonicalHost, canonicalPath } from "../lib/target.ts"
+import { authInWords } from "../policies/auth_words.ts"
 import { BreakerSchema, HealthSchema, RetrySchema } from "../upstream/service.ts"
 import { CONFIG_FLAG, parseCommand } from "./args.ts"
 import { describeFindings, findConfigFile, loadFrom } from "./config_source.ts"
@@ -148,10 +149,25 @@ function nearMisses(config: Config, question: Question): string[] {
 function describePolicies(config: Config, route: RouteConfig): string[] {
   const policies = effectivePolicies(config, route)
   if (policies.length === 0) return ["  policies  none"]
-  return policies.map(({ policy, options, inherited }, i) => {
+  const lines = policies.map(({ policy, options, inherited }, i) => {
     const from = inherited ? " (from defaults)" : ""
     return `  ${i === 0 ? "policies" : "        "}  ${i + 1}. ${policy.name} ${inline(asSchema(policy.schema), options)}${from}`
   })
+  return [...lines, ...describeCaller(config, policies)]
+}
+
+/** Who may call, and what the service is told of the caller. */
+function describeCaller(config: Config, policies: readonly EffectivePolicy[]): string[] {
+  const asked = policies.find(({ policy }) => policy.name === "auth")?.options as
+    | NonNullable<RouteConfig["auth"]>
+    | undefined
+  if (asked === undefined) return ["  caller    anybody: nobody is asked who is calling"]
+  const [first, ...more] = authInWords(asked)
+  return [
+    `  caller    ${first}`,
+    ...more.map((words) => `            ${words}`),
+    `            forwarded as ${asked.forward ?? config.auth?.forward ?? "headers"}`,
+  ]
 }
 
 function describeTarget(config: Config, route: RouteConfig): string[] {

@@ -12,6 +12,18 @@ const health = () =>
 // biome-ignore lint/suspicious/noExplicitAny: the document is read like any reader of JSON would
 type Json = any
 
+const protectedConfig = () =>
+  exampleConfig({
+    auth: { secret: "0123456789abcdefghijklmnopqrstuvwxyz" },
+    defaults: { auth: {} },
+    routes: [
+      { path: "/closed", methods: ["GET"], respond: {}, auth: { scopes: ["read"], tiers: ["premium"] } },
+      { path: "/keys", methods: ["GET"], respond: {}, auth: { methods: ["api_key"] } },
+      { path: "/open", methods: ["GET"], respond: {}, auth: { required: false } },
+      { path: "/free", methods: ["GET"], respond: {}, without: ["auth"] },
+    ],
+  })
+
 async function documentOf(config: Config): Promise<Json> {
   return JSON.parse(await openApiText(config, "1.2.3", health()))
 }
@@ -35,15 +47,18 @@ const ROUTES = [
 const config = () =>
   exampleConfig({ services: { users: { instances: ["http://127.0.0.1:9"] } }, routes: ROUTES })
 
-test("[C-12.1] an OpenAPI linter finds no error in the document", async () => {
-  const text = await openApiText(config(), "1.2.3", health())
-  const problems = await lintDocument({
-    document: { source: new Source("/openapi.json", text), parsed: JSON.parse(text) },
-    config: await createConfig({ extends: ["spec"] }),
-    externalRefResolver: new BaseResolver(),
-  })
-  expect(problems.map((each) => `${each.ruleId} ${each.message} ${each.location[0]?.pointer}`)).toEqual([])
-})
+test.each([config, protectedConfig])(
+  "[C-12.1] an OpenAPI linter finds no error in the document",
+  async (make) => {
+    const text = await openApiText(make(), "1.2.3", health())
+    const problems = await lintDocument({
+      document: { source: new Source("/openapi.json", text), parsed: JSON.parse(text) },
+      config: await createConfig({ extends: ["spec"] }),
+      externalRefResolver: new BaseResolver(),
+    })
+    expect(problems.map((each) => `${each.ruleId} ${each.message} ${each.location[0]?.pointer}`)).toEqual([])
+  },
+)
 
 test("[C-12.1] configured routes appear with summary, description, path parameters and examples", async () => {
   const { paths } = await documentOf(config())
@@ -73,6 +88,22 @@ test("a wildcard is a parameter that may hold slashes, and a dot in a path hides
   expect(parameters[1].description).toContain("slashes")
   expect(paths["/v1.0/ping"].get.responses["204"]).toBeDefined()
   expect(paths["/{rest}"].get).toBeDefined()
+})
+
+test("[C-12.1 C-2.3] a route tells how callers prove who they are, and what it asks of them", async () => {
+  const { paths, components } = await documentOf(protectedConfig())
+  const proofs = (path: string) =>
+    paths[path].get.security.flatMap((each: Json) => Object.keys(each).join() || "none")
+  expect(proofs("/closed")).toEqual(["bearer", "session", "api_key", "mutual_tls"])
+  expect(proofs("/keys")).toEqual(["api_key"])
+  expect(proofs("/open").at(-1)).toBe("none")
+  expect(proofs("/free")).toEqual([])
+  expect(Object.keys(components.securitySchemes)).toEqual(["bearer", "api_key", "session", "mutual_tls"])
+  expect(paths["/closed"].get.description).toContain(
+    "It needs a caller who proved its identity, with the scope read, of the tier premium.",
+  )
+  for (const status of ["401", "403"]) expect(paths["/closed"].get.responses).toHaveProperty(status)
+  expect(paths["/free"].get.responses).not.toHaveProperty("401")
 })
 
 test("[T-2.3] [C-12.3] every failure code is documented with its status and an example", async () => {
