@@ -1,3 +1,7 @@
+import { randomBytes } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { parseConfig } from "../config/load.ts"
 import { parseCommand } from "./args.ts"
 import { describeFindings } from "./config_source.ts"
@@ -14,7 +18,8 @@ export async function demo(args: readonly string[], output: Output): Promise<num
   const parsed = parseCommand(args, {})
   if (!parsed.ok) return usageError("demo", parsed.message, output)
   const services = startDemoServices()
-  const loaded = parseConfig(demoConfig(services, freePort(PREFERRED_PORT)), "yaml", {})
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-demo-"))
+  const loaded = parseConfig(demoConfig(services, freePort(PREFERRED_PORT)), "yaml", {}, directory)
   output.err(describeFindings(loaded, "demo"))
   try {
     if (!loaded.ok) return EXIT.cannotStart
@@ -29,6 +34,7 @@ export async function demo(args: readonly string[], output: Output): Promise<num
     })
   } finally {
     services.close()
+    rmSync(directory, { recursive: true })
   }
 }
 
@@ -47,6 +53,11 @@ function demoConfig({ hello, slow, flaky, echo }: DemoServices, port: number): s
 server: { host: 127.0.0.1, port: ${port}, workers: 2 }
 admin: { port: 0, token: ${ADMIN_TOKEN} }
 log: { level: warn }
+store: sqlite:./demo.db
+auth:
+  secret: ${randomBytes(32).toString("base64url")}
+  https: off # this demo speaks plain http on loopback
+  registration: { enabled: true }
 services:
   hello:
     instances: [${hello.join(", ")}]
@@ -65,6 +76,7 @@ services:
     fallback: { status: 200, headers: { content-type: application/json }, body: '{"message":"a fallback, as the service is down"}' }
   echo: { instances: [${echo}] }
 defaults:
+  auth: { required: false } # most of this demo is open to anybody
   request_id: {}
   trace: {}
   access_log: {}
@@ -93,6 +105,12 @@ routes:
       params: { type: object, properties: { id: { type: integer, minimum: 1 } } }
       body: { type: object, required: [name], properties: { name: { type: string, minLength: 1 } }, additionalProperties: false }
   - { path: /json-only, service: echo, accept: { types: [application/json] }, summary: Offers JSON only }
+  - { path: /stories/*, service: echo, auth: { scopes: [read] }, summary: For whoever has signed in }
+  - { path: /clinic/*, service: echo, auth: { roles: [admin] }, summary: For a role }
+  - path: /users/{id}/diary
+    service: echo
+    auth: { owner: 'path.id == principal.id' }
+    summary: For its owner
   - path: /static
     respond: { status: 200, headers: { content-type: text/plain }, body: "answered by the gateway itself\\n" }
 `
@@ -101,6 +119,8 @@ routes:
 /** Requests to try; each line works as printed. */
 function guide(url: string, admin: string): string {
   const privacy = `-H 'X-Privacy-Level: public' -H 'Content-Type: application/json'`
+  const json = "-H 'Content-Type: application/json'"
+  const account = '{"email":"ada@example.com","password":"a waltz of 3 otters"}'
   const steps: readonly (readonly [shows: string, command: string])[] = [
     ["two instances, in turn", `curl -s ${url}/hello ${url}/hello`],
     [
@@ -131,6 +151,28 @@ function guide(url: string, admin: string): string {
       "a preflight the gateway answers",
       `curl -si -X OPTIONS ${url}/hello -H 'Origin: https://app.example.com' -H 'Access-Control-Request-Method: GET'`,
     ],
+    ["nobody has said who they are: 401", `curl -si ${url}/stories/1`],
+    [
+      "an account (the answer does not tell whether there was one)",
+      `curl -s ${url}/api/v1/auth/register ${json} -d '${account}'`,
+    ],
+    [
+      "sign in",
+      `TOKENS=$(curl -s ${url}/api/v1/auth/login ${json} -d '${account}'); echo "$TOKENS"; field() { echo "$TOKENS" | sed "s/.*\\"$1\\":\\"\\([^\\"]*\\)\\".*/\\1/"; }; TOKEN=$(field access_token)`,
+    ],
+    [
+      "a call: the service is told who it is, by headers no client can forge",
+      `curl -s ${url}/stories/1 -H "Authorization: Bearer $TOKEN"`,
+    ],
+    ["a role is missing: 403", `curl -s ${url}/clinic/rooms -H "Authorization: Bearer $TOKEN"`],
+    ["somebody else's diary: 403", `curl -s ${url}/users/somebody/diary -H "Authorization: Bearer $TOKEN"`],
+    ["who am I", `curl -s ${url}/api/v1/users/me -H "Authorization: Bearer $TOKEN"`],
+    [
+      "refresh: a new access token and a new refresh token",
+      `TOKENS=$(curl -s ${url}/api/v1/auth/refresh ${json} -d "{\\"refresh_token\\":\\"$(field refresh_token)\\"}"); TOKEN=$(field access_token); echo "$TOKENS"`,
+    ],
+    ["sign out", `curl -si -X POST ${url}/api/v1/auth/logout -H "Authorization: Bearer $TOKEN"`],
+    ["the token is refused from now on: 401", `curl -si ${url}/stories/1 -H "Authorization: Bearer $TOKEN"`],
     ["a method nobody serves: 405 with Allow", `curl -si -X DELETE ${url}/hello`],
     [
       "two ways to write one path: the same decision",

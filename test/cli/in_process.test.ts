@@ -89,7 +89,7 @@ test("serve refuses wrong words and a broken file with 1, and says why", async (
   expect(text()).toContain("server.port: expected a whole number")
 })
 
-test("the demo prints requests that work and ends on SIGTERM with 0", async () => {
+test("[C-2.9] the demo prints requests that work, from sign-up to sign-out, and ends on SIGTERM with 0", async () => {
   const { output, text } = collect()
   const end = demo([], output)
   await until(() => text().includes("API reference"), "the start", 20_000)
@@ -101,6 +101,14 @@ test("the demo prints requests that work and ends on SIGTERM with 0", async () =
   expect(await get("/api/v1/echo/x?y=1")).toContain('"path":"/echo/x?y=1"')
   expect((await fetch(`${url}/flaky`)).status).toBe(500)
   expect((await fetch(`${url}/slow`)).status).toBe(504)
+  const printed = text().slice(text().indexOf("# nobody has said"), text().indexOf("# a method nobody serves"))
+  const shell = Bun.spawnSync(["bash", "-c", printed])
+  const shown = shell.stdout.toString()
+  expect(shown.match(/^HTTP\/1.1 (\d+)/gm)).toEqual(["HTTP/1.1 401", "HTTP/1.1 200", "HTTP/1.1 401"])
+  expect(shown).toContain('"x-user-roles":"user"')
+  expect(shown).toContain('"missing":{"roles":["admin"]}')
+  expect(shown).toContain('"missing":{"condition":"owner"}')
+  expect(shown).toContain("the token was revoked")
   process.emit("SIGTERM")
   expect(await end).toBe(0)
   expect(await demo(["x"], output)).toBe(1)
