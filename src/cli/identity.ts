@@ -4,6 +4,7 @@ import { accountRoutes } from "../admin/auth/account_routes.ts"
 import { createIdentityApp } from "../admin/auth/app.ts"
 import { childrenRoutes } from "../admin/auth/children_routes.ts"
 import { passwordRoutes } from "../admin/auth/password_routes.ts"
+import { providerRoutes } from "../admin/auth/provider_routes.ts"
 import { sessionRoutes } from "../admin/auth/session_routes.ts"
 import { tokenRoutes } from "../admin/auth/token_routes.ts"
 import { tokenStatusRoutes } from "../admin/auth/token_status_routes.ts"
@@ -27,6 +28,7 @@ import type {
 import { createMailOutbox } from "../identity/outbox.ts"
 import { loadOwnKeys, type OwnKeys } from "../identity/own_keys.ts"
 import { PasswordHasher } from "../identity/passwords.ts"
+import { Providers } from "../identity/providers.ts"
 import { recordFailures } from "../identity/record_failures.ts"
 import { type Later, RevocationLog } from "../identity/revocation_log.ts"
 import { sweepSessions } from "../identity/session_sweep.ts"
@@ -50,7 +52,18 @@ export function identityGroups(accounts: Accounts): readonly AnyElysia[] {
     passwordRoutes(accounts),
     accountRoutes(context),
     childrenRoutes(accounts),
+    providerRoutes(context, createProviders(context)),
   ]
+}
+
+function createProviders(context: IdentityContext): Providers {
+  return new Providers(context, {
+    fetch: (url, init) => fetch(url, init),
+    lookUp: lookUpName,
+    isRefused: isLinkLocal,
+    now,
+    log: context.log,
+  })
 }
 
 function createAccounts(context: IdentityContext): Accounts {

@@ -185,6 +185,13 @@ function checkReturns(auth: AuthSettings, report: Report): void {
       origin.includes("*") || origin === "null" ? "must be one plain origin" : originProblem(origin)
     if (problem !== undefined) report.problem(["auth", "session", "return_to", i], problem)
   }
+  const { public_url } = auth
+  if (public_url === undefined) return
+  const plain = !public_url.includes("*") && public_url !== "null"
+  const problem = plain ? originProblem(public_url) : "must be one plain origin"
+  if (problem !== undefined) report.problem(["auth", "public_url"], problem)
+  else if (auth.https === "required" && !public_url.startsWith("https://"))
+    report.problem(["auth", "public_url"], "must begin with https://, unless auth.https is off")
 }
 
 /** What parts of the section need of others. */

@@ -25,10 +25,23 @@ export type Fetched =
     }
   | { readonly ok: false; readonly reason: string }
 
-const failed = (reason: string): Fetched => ({ ok: false, reason })
+const failed = (reason: string) => ({ ok: false, reason }) as const
 
-/** Fetches a JSON document of an issuer. Follows no redirect. Never rejects. `signal` gives it up. */
-export async function fetchDocument(url: string, deps: FetchDeps, signal: AbortSignal): Promise<Fetched> {
+/** What a server answered with, whatever the status; `text` is the whole body. `reason`: for the operator's log. */
+export type Asked =
+  | { readonly ok: true; readonly status: number; readonly headers: Headers; readonly text: string }
+  | { readonly ok: false; readonly reason: string }
+
+/**
+ * Asks a server of an issuer within the bounds of this file: time, size, https unless on this machine, no
+ * link-local address. Follows no redirect. Never rejects. `signal` gives it up.
+ */
+export async function askServer(
+  url: string,
+  init: Pick<RequestInit, "method" | "headers" | "body">,
+  deps: FetchDeps,
+  signal: AbortSignal,
+): Promise<Asked> {
   const unfit = unfitIssuerUrl(url)
   if (unfit !== undefined) return failed(`the URL ${unfit}`)
   const timeoutMs = deps.timeoutMs ?? TIMEOUT_MS
@@ -37,24 +50,29 @@ export async function fetchDocument(url: string, deps: FetchDeps, signal: AbortS
     const refused = (await deps.lookUp(hostOf(url))).find(deps.isRefused)
     if (refused !== undefined) return failed(`the host is ${refused}, which is never asked`)
     const response = await deps.fetch(url, {
+      ...init,
       redirect: "error",
-      headers: { accept: "application/json, application/jwk-set+json" },
       signal: AbortSignal.any([timeout, signal]),
     })
-    if (response.status !== 200) {
-      await response.body?.cancel()
-      return failed(`answered with ${response.status}`)
-    }
     const text = await readText(response)
     if (text === undefined) return failed(`answered with more than ${MAX_BYTES} bytes`)
-    const document = parse(text)
-    if (document === undefined) return failed("answered with what is not JSON")
-    return { ok: true, document, maxAgeMs: maxAge(response.headers.get("cache-control")) }
+    return { ok: true, status: response.status, headers: response.headers, text }
   } catch (error) {
     if (timeout.aborted) return failed(`did not answer within ${timeoutMs} ms`)
     const { code, name } = error as NodeJS.ErrnoException
     return failed(`could not be asked: ${code ?? name}`)
   }
+}
+
+/** Fetches a JSON document of an issuer. Follows no redirect. Never rejects. `signal` gives it up. */
+export async function fetchDocument(url: string, deps: FetchDeps, signal: AbortSignal): Promise<Fetched> {
+  const headers = { accept: "application/json, application/jwk-set+json" }
+  const asked = await askServer(url, { headers }, deps, signal)
+  if (!asked.ok) return asked
+  if (asked.status !== 200) return failed(`answered with ${asked.status}`)
+  const document = parse(asked.text)
+  if (document === undefined) return failed("answered with what is not JSON")
+  return { ok: true, document, maxAgeMs: maxAge(asked.headers.get("cache-control")) }
 }
 
 async function readText(response: Response): Promise<string | undefined> {

@@ -203,7 +203,8 @@ const ProviderSchema = strictObject(
     role: Type.String({ default: "user", description: "Role of an account made at the first sign-in." }),
     create_accounts: Type.Boolean({
       default: true,
-      description: "Whether a first sign-in makes an account; else only accounts linked before may sign in.",
+      description:
+        "Whether a first sign-in makes an account; else only people may sign in who have one, with the address the provider has verified.",
     }),
   },
   FILLED,
@@ -260,6 +261,12 @@ export const AuthSchema = strictObject(
       default: "required",
       description: "Whether the endpoints of this section answer over https only. `off` is for development.",
     }),
+    public_url: Type.Optional(
+      Type.String({
+        description:
+          "Origin browsers know the gateway by, e.g. `https://api.example.com`, for providers to send them back to; default: the host that was asked.",
+      }),
+    ),
     prefixes: Type.Array(Type.String({ pattern: "^(/[A-Za-z0-9_.-]+)*$" }), {
       default: ["/api/v1", "/api"],
       minItems: 1,

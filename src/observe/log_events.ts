@@ -53,6 +53,12 @@ export const LOG_EVENTS = [
     "Keys of an `issuer` cannot be fetched, for a `reason`; those known stay in use.",
   ],
   [
+    "provider.unavailable",
+    "warn",
+    "An OpenID `provider` does not answer as it should, for a `reason`; what it said last stays in use.",
+  ],
+  ["provider.refused", "warn", "A sign-in that a `provider` sent back is not taken, for a `reason`."],
+  [
     "revocations.dropped",
     "error",
     "There were more revocations than a worker keeps: `dropped` of them ended before their time.",
