@@ -3,7 +3,8 @@ import { Value } from "typebox/value"
 import { auth } from "../../src/policies/auth.ts"
 import { authInWords } from "../../src/policies/auth_words.ts"
 
-const words = (options: object) => authInWords(Value.Decode(auth.schema, Value.Default(auth.schema, options)))
+const words = (options: object) =>
+  authInWords(Value.Decode(auth.schema, Value.Default(auth.schema, structuredClone(options))))
 
 test("what a route asks of its callers is told in words, every rule of it", () => {
   const all = {
