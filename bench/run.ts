@@ -1,5 +1,6 @@
 /** `./build.sh bench [scenario…]`: runs the named scenarios, or all. Exit code 1 when one misses its target. */
 import { failover } from "./failover.ts"
+import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { plain } from "./plain.ts"
 import { reloads } from "./reloads.ts"
@@ -11,6 +12,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   reloads,
   streaming,
   idle,
+  identity,
 }
 
 const asked = process.argv.slice(2)

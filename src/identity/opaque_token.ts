@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto"
-
 const TOKEN_BYTES = 32
 
 /** A secret of 256 bits that says nothing: `prefix` and 43 characters of base64url. Only its hash is ever stored. */
@@ -9,5 +7,5 @@ export function newOpaqueToken(prefix: string, randomBytes: (count: number) => U
 
 /** SHA-256 in hex, as it is stored. No salt: there is nothing to guess in 256 random bits. */
 export function hashOfToken(token: string): string {
-  return createHash("sha256").update(token).digest("hex")
+  return Bun.SHA256.hash(token, "hex")
 }
