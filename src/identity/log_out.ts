@@ -2,18 +2,21 @@ import type { IdentityContext } from "./context.ts"
 import type { Principal } from "./principal.ts"
 import { type EndedBy, endSession, endSessionsOf } from "./sessions.ts"
 
+/** Sign-in of a person; "" for a service, which has none: what its tokens share ends when its client is changed. */
+export const signInOf = ({ kind, sessionId }: Principal): string => (kind === "user" ? sessionId : "")
+
 /**
  * Ends the sign-in the caller is known by, and all others of `account` unless that is "". A token that belongs to
  * no sign-in is revoked by itself. False: it was an API key or a certificate, or a token without id; nothing was done.
  */
 export async function logOut(
   context: IdentityContext,
-  { kind, method, sessionId: signIn, tokenId, expiresAt }: Principal,
+  principal: Principal,
   account: string,
   by: EndedBy,
 ): Promise<boolean> {
-  // A service has no sign-in: what its tokens share ends when its client is changed.
-  const sessionId = kind === "service" ? "" : signIn
+  const { method, tokenId, expiresAt } = principal
+  const sessionId = signInOf(principal)
   const hasToken = method === "jwt" && tokenId !== ""
   if (sessionId === "" && account === "" && !hasToken) return false
   await context.store.transaction(async (sql) => {

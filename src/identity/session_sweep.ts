@@ -6,7 +6,10 @@ const BATCH = 2000
 const KEPT_MS = 7 * 86_400_000
 
 /** Deletes refresh tokens that have expired, and sessions a week after their end. Call about once a minute. */
-export async function sweepSessions({ store, wallClock }: IdentityContext): Promise<void> {
+export async function sweepSessions({
+  store,
+  wallClock,
+}: Pick<IdentityContext, "store" | "wallClock">): Promise<void> {
   const at = wallClock()
   const past = at - KEPT_MS
   // Tokens of a session first: they refer to it.

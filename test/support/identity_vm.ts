@@ -6,6 +6,7 @@ import type { IdentityRequest } from "../../src/identity/messages.ts"
 import { hashOfToken } from "../../src/identity/opaque_token.ts"
 import { PasswordHasher } from "../../src/identity/passwords.ts"
 import type { Principal } from "../../src/identity/principal.ts"
+import { sweepSessions } from "../../src/identity/session_sweep.ts"
 import { insertUser, newUserId, normaliseLogin } from "../../src/identity/users.ts"
 import { FAILURES, type FailureCode } from "../../src/policies/failure.ts"
 import type { Store } from "../../src/store/sql.ts"
@@ -179,6 +180,11 @@ export class IdentityVm {
 
   refresh(token: string): Promise<Answered> {
     return this.ask("POST", "/auth/refresh", { json: { refresh_token: token } })
+  }
+
+  /** Deletes what has ended, as happens once a minute. */
+  sweep(): Promise<void> {
+    return sweepSessions({ store: this.store, wallClock: () => this.now })
   }
 
   /** Actions of the audit record, with their outcomes, oldest first. */

@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
 import type { IdentityContext } from "../../identity/context.ts"
-import { logOut } from "../../identity/log_out.ts"
+import { logOut, signInOf } from "../../identity/log_out.ts"
 import type { IdentityRequest } from "../../identity/messages.ts"
 import type { Principal } from "../../identity/principal.ts"
 import { endSession, listSessions, type Session } from "../../identity/sessions.ts"
@@ -112,7 +112,8 @@ async function answerMe(context: IdentityContext, request: Request): Promise<Res
   const principal = callerOf(askedOf(request))
   const account = accountOf(context, principal)
   const user = account === "" ? undefined : await findUser(context.store, account)
-  const { id, kind, method, issuer, roles, scopes, permissions, tier, sessionId } = principal
+  const { id, kind, method, issuer, roles, scopes, permissions, tier } = principal
+  const sessionId = signInOf(principal)
   return ok({
     ...(user !== undefined && publicUser(user)),
     ...{ id, kind, method, issuer, roles, scopes, permissions, tier },
