@@ -1,0 +1,143 @@
+import { afterEach, expect, spyOn, test } from "bun:test"
+import { openAccounts, PASSWORD } from "../../support/accounts.ts"
+import { closeStores } from "../../support/store.ts"
+
+afterEach(closeStores)
+
+const open = (registration: object = {}) =>
+  openAccounts({ auth: { registration: { enabled: true, ...registration } } })
+const ANN = { email: "ann@example.com", password: PASSWORD }
+
+test("[V-auth.1] nobody registers unless an operator has opened it", async () => {
+  const { ask, store } = await openAccounts()
+  const answer = await ask("POST", "/auth/register", { body: ANN })
+  expect(answer.code).toBe("FORBIDDEN")
+  expect(answer.body.message).toContain("auth.registration.enabled")
+  expect(await store.get("SELECT * FROM users")).toBeUndefined()
+})
+
+test("[V-auth.1] who registers has an account of the role and tier config names, and can sign in", async () => {
+  const { ask, store, logIn, audits } = await open({ role: "parent" })
+  expect((await ask("POST", "/auth/register", { body: { ...ANN, display_name: " Ann " } })).status).toBe(202)
+  expect(await store.get("SELECT login, display_name, roles, tier, status FROM users")).toEqual({
+    login: "ann@example.com",
+    display_name: "Ann",
+    roles: '["parent"]',
+    tier: "free",
+    status: "active",
+  })
+  expect((await logIn("ann@example.com")).status).toBe(200)
+  expect((await audits())[0]).toMatchObject({ action: "account.register", outcome: "success" })
+})
+
+test("[V-auth.1] the answer and the work are the same when there is an account already, and it stays as it is", async () => {
+  const { ask, accounts, logIn, store } = await open()
+  const hash = spyOn(accounts.hasher, "hash")
+  const first = await ask("POST", "/auth/register", { body: ANN })
+  const second = await ask("POST", "/auth/register", {
+    body: { email: "ANN@example.com", password: "another password!!" },
+  })
+  expect(second.text).toBe(first.text)
+  expect(hash).toHaveBeenCalledTimes(2)
+  expect((await logIn("ann@example.com", "another password!!")).code).toBe("AUTH_ERROR")
+  expect((await logIn("ann@example.com")).status).toBe(200)
+  expect(await store.all("SELECT id FROM users")).toHaveLength(1)
+})
+
+test("[V-auth.1] the owner is sent a token to verify the address, or told that there is an account", async () => {
+  const { ask, addUser, deliver } = await open()
+  await addUser("old@example.com")
+  for (const email of ["new@example.com", "old@example.com"])
+    await ask("POST", "/auth/register", { body: { email, password: PASSWORD } })
+  expect((await deliver()).map(({ type, payload }) => [type, payload.email, typeof payload.token])).toEqual([
+    ["auth.email_verification_requested", "new@example.com", "string"],
+    ["auth.registration_repeated", "old@example.com", "undefined"],
+  ])
+})
+
+test("[V-auth.1] with verify_email the first sign-in waits for the token, which works once", async () => {
+  const { ask, deliver, logIn, counts } = await open({ verify_email: true })
+  await ask("POST", "/auth/register", { body: ANN })
+  const token = (await deliver())[0]!.payload.token
+  expect((await logIn("ann@example.com")).body.details).toEqual({ reason: "email_unverified" })
+  expect((await ask("POST", "/auth/email/verify", { body: { token: `${token}x` } })).code).toBe(
+    "INVALID_FIELD",
+  )
+  expect((await ask("POST", "/auth/email/verify", { body: { token } })).body).toEqual({ status: "verified" })
+  expect((await ask("POST", "/auth/email/verify", { body: { token } })).code).toBe("INVALID_FIELD")
+  expect((await logIn("ann@example.com")).status).toBe(200)
+  expect(counts.get("email_verified success")).toBe(1)
+})
+
+test("a token to verify is void after two days, and after a newer one", async () => {
+  const { ask, deliver, pass } = await open()
+  await ask("POST", "/auth/register", { body: ANN })
+  const first = (await deliver())[0]!.payload.token
+  await ask("POST", "/auth/register", { body: ANN })
+  const second = (await deliver()).at(-1)!.payload.token
+  expect((await ask("POST", "/auth/email/verify", { body: { token: first } })).code).toBe("INVALID_FIELD")
+  pass(172_800_000)
+  expect((await ask("POST", "/auth/email/verify", { body: { token: second } })).code).toBe("INVALID_FIELD")
+})
+
+test.each([
+  "ann",
+  "ann@localhost",
+  "ann@@example.com",
+  "@example.com",
+  ".ann@example.com",
+  "ann@-example.com",
+  "ann@example.com\nbcc: x@y.example",
+  "ann@example.com, x@y.example",
+  "<ann@example.com>",
+  "аnn@example.com",
+  "ann@exämple.com",
+  `${"a".repeat(65)}@example.com`,
+  `ann@${"a".repeat(63)}.${"b".repeat(63)}.${"c".repeat(63)}.${"d".repeat(63)}`,
+  "'; DROP TABLE users; --",
+])("[V-auth.1] %p is no address of an account", async (email) => {
+  const { ask, store } = await open()
+  const answer = await ask("POST", "/auth/register", { body: { email, password: PASSWORD } })
+  expect(answer.body.details.errors[0].field).toBe("/email")
+  expect(await store.get("SELECT * FROM users")).toBeUndefined()
+})
+
+test.each(["roles", "tier", "status", "id", "email_verified_at", "parent_id"])(
+  "[V-authz.1] nobody registers with a %s of their choice",
+  async (name) => {
+    const { ask } = await open()
+    const answer = await ask("POST", "/auth/register", { body: { ...ANN, [name]: "admin" } })
+    expect(answer.body.details.errors).toEqual([{ field: `/${name}`, message: "is not known here" }])
+  },
+)
+
+test("[V-auth.1] a bad password is refused with its reasons, whether there is an account or not", async () => {
+  const { ask, addUser } = await open()
+  await addUser("ann@example.com")
+  const [taken, fresh] = await Promise.all(
+    ["ann@example.com", "bob@example.com"].map((email) =>
+      ask("POST", "/auth/register", { body: { email, password: "qwerty" } }),
+    ),
+  )
+  expect(taken!.text).toBe(fresh!.text)
+  expect(taken!.body.details.errors).toEqual([
+    { field: "/password", message: "must have at least 12 characters" },
+    { field: "/password", message: "is one of the most common passwords" },
+  ])
+})
+
+test.each(["\u202eevil", "a\nb", "\u0000", "   "])("the name %j is refused", async (display_name) => {
+  const { ask } = await open()
+  const answer = await ask("POST", "/auth/register", { body: { ...ANN, display_name } })
+  expect(answer.body.details.errors[0].field).toBe("/display_name")
+})
+
+test("one address cannot register accounts without end", async () => {
+  const { ask } = await openAccounts({
+    auth: { registration: { enabled: true }, lockout: { ip_attempts: 3 } },
+  })
+  const codes: unknown[] = []
+  for (let i = 0; i < 4; i++)
+    codes.push((await ask("POST", "/auth/register", { body: { ...ANN, email: `a${i}@example.com` } })).code)
+  expect(codes).toEqual([undefined, undefined, undefined, "TOO_MANY_ATTEMPTS"])
+})
