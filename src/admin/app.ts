@@ -1,8 +1,9 @@
-import { Elysia, ParseError, t } from "elysia"
+import { type AnyElysia, Elysia, ParseError, t } from "elysia"
 import type { Problem } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
-import { newRequestId } from "../lib/request_id.ts"
 import type { Log } from "../observe/log.ts"
+import { StoreError } from "../store/sql.ts"
+import { admit, HEADERS, ok, refuse } from "./answer.ts"
 import { createHealth, type HealthDeps } from "./health.ts"
 import { redactConfig } from "./redact_config.ts"
 import { tokenCheck } from "./token.ts"
@@ -24,19 +25,13 @@ export interface AdminDeps extends HealthDeps {
   readonly resetBreaker: (service: string) => boolean
   /** Ends ejections of a service's instances, or of the one with this URL; how many returned, `undefined` for an unknown name. */
   readonly returnInstances: (service: string, url: string | undefined) => number | undefined
+  /** More endpoints, behind the same token: Elysia applications with whole paths. */
+  readonly groups: readonly AnyElysia[]
   readonly log: Log
 }
 
-const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
-
-const ok = (body: object): Response => Response.json(body, { headers: HEADERS })
-
-function refuse(status: number, code: string, message: string, details: object = {}): Response {
-  const headers = { ...HEADERS, ...(status === 401 && { "www-authenticate": "Bearer" }) }
-  return Response.json({ error: { code, message, details }, request_id: newRequestId() }, { status, headers })
-}
-
-const noService = (name: string): Response => refuse(404, "NOT_FOUND", `There is no service "${name}".`)
+const noService = (request: Request, name: string): Response =>
+  refuse(request, 404, "NOT_FOUND", `There is no service "${name}".`)
 
 /** The JSON of a body, `undefined` for an empty one. */
 async function parseBody(request: Request): Promise<unknown> {
@@ -50,22 +45,34 @@ async function parseBody(request: Request): Promise<unknown> {
   }
 }
 
+/** What the store cannot do just now is no bug; the log of the store tells why. */
+function refuseFault(request: Request, error: unknown, log: Log): Response {
+  if (error instanceof StoreError && error.kind !== "failed" && error.kind !== "conflict")
+    return refuse(request, 503, "STORE_UNAVAILABLE", "The store cannot be read or written; see the log.")
+  log.error("admin.fault", { error })
+  return refuse(request, 500, "INTERNAL_ERROR", "The gateway failed to handle the request; see its log.")
+}
+
 function adminRoutes(deps: AdminDeps) {
   return (
     // normalize: false, so that unknown fields are refused and not dropped.
     new Elysia({ normalize: false, handler: { standardHostname: false } })
       // Before the routes: a hook holds for what comes after it.
-      .onError(({ code, error }) => {
+      .onError(({ code, error, request }) => {
         switch (code) {
           case "NOT_FOUND":
-            return refuse(404, "NOT_FOUND", "There is nothing here.")
+            return refuse(request, 404, "NOT_FOUND", "There is nothing here.")
           case "VALIDATION":
-            return refuse(422, "VALIDATION_FAILED", "The body does not fit; see the admin API reference.")
+            return refuse(
+              request,
+              422,
+              "VALIDATION_FAILED",
+              "The body does not fit; see the admin API reference.",
+            )
           case "PARSE":
-            return refuse(400, "INVALID_REQUEST", "The request is malformed.")
+            return refuse(request, 400, "INVALID_REQUEST", "The request is malformed.")
           default:
-            deps.log.error("admin.fault", { error })
-            return refuse(500, "INTERNAL_ERROR", "The gateway failed to handle the request; see its log.")
+            return refuseFault(request, error, deps.log)
         }
       })
       .use(createHealth(deps))
@@ -75,7 +82,7 @@ function adminRoutes(deps: AdminDeps) {
       })
       .get("/admin/v1/status", () => ok({ version: deps.version, ...deps.status() }))
       .get("/admin/v1/config", () => ok(redactConfig(deps.config()) as object))
-      .post("/admin/v1/reload", async () => {
+      .post("/admin/v1/reload", async ({ request }) => {
         const outcome = await deps.reload()
         if (outcome.result === "applied") {
           return ok({
@@ -85,18 +92,24 @@ function adminRoutes(deps: AdminDeps) {
           })
         }
         const details = { problems: outcome.problems }
-        return refuse(422, "CONFIG_REJECTED", "The configuration has problems; the old one stays.", details)
+        return refuse(
+          request,
+          422,
+          "CONFIG_REJECTED",
+          "The configuration has problems; the old one stays.",
+          details,
+        )
       })
-      .post("/admin/v1/services/:name/breaker/reset", ({ params: { name } }) => {
-        if (!(name in deps.config().services)) return noService(name)
+      .post("/admin/v1/services/:name/breaker/reset", ({ request, params: { name } }) => {
+        if (!(name in deps.config().services)) return noService(request, name)
         if (deps.resetBreaker(name)) return ok({ service: name, breaker: "closed" })
-        return refuse(409, "NO_BREAKER", `The service "${name}" has no breaker.`)
+        return refuse(request, 409, "NO_BREAKER", `The service "${name}" has no breaker.`)
       })
       .post(
         "/admin/v1/services/:name/instances/return",
-        ({ params: { name }, body }) => {
+        ({ request, params: { name }, body }) => {
           const returned = deps.returnInstances(name, body?.instance)
-          return returned === undefined ? noService(name) : ok({ service: name, returned })
+          return returned === undefined ? noService(request, name) : ok({ service: name, returned })
         },
         {
           // Elysia takes a broken body for none where none is allowed; then this would return all instances.
@@ -116,20 +129,32 @@ const OPEN_PATHS: ReadonlySet<string> = new Set([
 
 /**
  * The admin API as one function. Every request needs the bearer token before anything else of it is looked
- * at, so an unknown path is 401 too; only the health endpoints are open.
+ * at, so an unknown path is 401 too; only the health endpoints are open. `client`: address of the peer. Answers name the request's id in X-Request-Id.
  */
-export function createAdmin(deps: AdminDeps): (request: Request) => Promise<Response> {
+export function createAdmin(deps: AdminDeps): (request: Request, client: string) => Promise<Response> {
   const app = adminRoutes(deps)
+  for (const group of deps.groups) app.use(group)
   const allowed = tokenCheck(deps.token)
-  return async (request) => {
+  const answer = async (request: Request): Promise<Response> => {
     // With a malformed Host the URL is a bare path, and routing would read it shifted.
     const url = URL.parse(request.url)
-    if (url === null) return refuse(400, "INVALID_HOST", "The Host header is missing or malformed.")
+    if (url === null) return refuse(request, 400, "INVALID_HOST", "The Host header is missing or malformed.")
     if (OPEN_PATHS.has(url.pathname) && request.method === "GET") return app.handle(request)
     if (!allowed(request.headers.get("authorization"))) {
       deps.log.warn("admin.denied", { method: request.method, path: url.pathname })
-      return refuse(401, "AUTH_ERROR", "The admin API needs `Authorization: Bearer` with the admin token.")
+      return refuse(
+        request,
+        401,
+        "AUTH_ERROR",
+        "The admin API needs `Authorization: Bearer` with the admin token.",
+      )
     }
     return app.handle(request)
+  }
+  return async (request, client) => {
+    const { requestId } = admit(request, client)
+    const response = await answer(request)
+    response.headers.set("x-request-id", requestId)
+    return response
   }
 }

@@ -7,9 +7,9 @@ export interface AdminPort {
 const MAX_BODY_BYTES = 64 * 1024
 const IDLE_TIMEOUT_S = 30
 
-/** Opens the operators' port. Throws when it is taken. */
+/** Opens the operators' port; `client`: address of the peer. Throws when it is taken. */
 export function openAdmin(
-  fetch: (request: Request) => Promise<Response>,
+  answer: (request: Request, client: string) => Promise<Response>,
   hostname: string,
   port: number,
 ): AdminPort {
@@ -21,7 +21,7 @@ export function openAdmin(
     development: false,
     maxRequestBodySize: MAX_BODY_BYTES,
     idleTimeout: IDLE_TIMEOUT_S,
-    fetch,
+    fetch: (request, asking) => answer(request, asking.requestIP(request)?.address ?? ""),
   })
   return { port: server.port!, close: () => server.stop(true) }
 }

@@ -150,6 +150,11 @@ export class ControlIdentity implements IdentityPort {
     })
   }
 
+  /** For the admin API, which manages what identity keeps; `undefined` without a store. */
+  get context(): IdentityContext | undefined {
+    return this.#context
+  }
+
   /** Reads what the store says is revoked and keeps up with it. Rejects with a `StoreError`. */
   async open(): Promise<void> {
     await this.#revocations?.open()

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os"
 import { type AdminDeps, createAdmin } from "../admin/app.ts"
 import { type AdminPort, openAdmin } from "../admin/listen.ts"
+import { peopleRoutes } from "../admin/people/routes.ts"
 import { builtinRoutes } from "../admin/public.ts"
 import { randomToken } from "../admin/token.ts"
 import type { Loaded } from "../config/load.ts"
@@ -77,7 +78,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       now,
       after,
     })
-    const admin = startAdmin(control, config, log, writeLog)
+    const admin = startAdmin(control, identity, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
     const faults = new FaultLog({ log, onFault: () => control.countFault(), now })
     unwatchFaults = watchFaults((kind, error) => faults.record(kind, error))
@@ -156,6 +157,7 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
 
 function startAdmin(
   control: Control,
+  { context }: ControlIdentity,
   { admin }: Config,
   log: Log,
   writeLine: (line: string) => void,
@@ -167,6 +169,7 @@ function startAdmin(
     log,
     token: () => random ?? control.config.admin.token ?? admin.token!,
     config: () => control.config,
+    groups: [peopleRoutes({ context, config: () => control.config })],
     ready: () => !control.draining,
     services: () => control.services(),
     status: () => control.status(),

@@ -11,7 +11,7 @@ function admin(changes: Partial<AdminDeps> = {}) {
     services: { app: { instances: ["http://127.0.0.1:9"], breaker: {} } },
   })
   const log = memoryLog()
-  const handle = createAdmin({
+  const answer = createAdmin({
     version: "1.2.3",
     wallClock: () => 0,
     ready: () => true,
@@ -23,9 +23,11 @@ function admin(changes: Partial<AdminDeps> = {}) {
     reload: async () => ({ result: "applied", generation: 8, restartNeeded: [] }),
     resetBreaker: (name) => name === "app",
     returnInstances: (name) => (name === "app" ? 2 : undefined),
+    groups: [],
     log,
     ...changes,
   })
+  const handle = (request: Request) => answer(request, "127.0.0.1")
   const ask = (method: string, path: string, init: RequestInit = {}) =>
     handle(
       new Request(`http://127.0.0.1:9080${path}`, {

@@ -3,11 +3,10 @@ import { Compile } from "typebox/compile"
 import type { IdentityRequest } from "../../identity/messages.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
+import { fieldErrors } from "../field_errors.ts"
 import { fieldOf } from "./asking.ts"
 
 const MAX_DEPTH = 4
-const MAX_ERRORS = 20
-const MAX_FIELD_LENGTH = 64
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i
 
 /**
@@ -24,41 +23,10 @@ export function compileBody<S extends TObject>(
     const body = asked.body && parseJsonObject(asked.body, MAX_DEPTH)
     if (body === undefined) return fail("INVALID_REQUEST", { message: "The body must be one JSON object." })
     if (validator.Check(body)) return { kind: "body", body: body as StaticDecode<S> }
-    const errors = [...validator.Errors(body)].flatMap(toErrors).slice(0, MAX_ERRORS)
-    return fail("INVALID_FIELD", { details: { errors } })
+    return fail("INVALID_FIELD", { details: { errors: fieldErrors(validator, body) } })
   }
-}
-
-export interface FieldError {
-  /** JSON pointer. */
-  readonly field: string
-  readonly message: string
 }
 
 /** A refusal of one field's value. */
 export const unfit = (field: string, ...messages: readonly string[]): Failure =>
   fail("INVALID_FIELD", { details: { errors: messages.map((message) => ({ field, message })) } })
-
-interface SchemaError {
-  readonly keyword: string
-  readonly instancePath: string
-  readonly params: object
-  readonly message: string
-}
-
-function toErrors({ keyword, instancePath, params, message }: SchemaError): readonly FieldError[] {
-  const { requiredProperties = [], additionalProperties = [] } = params as {
-    requiredProperties?: readonly string[]
-    additionalProperties?: readonly string[]
-  }
-  const at = (name: string, text: string): FieldError => ({
-    field: `${instancePath}/${name}`.slice(0, MAX_FIELD_LENGTH),
-    message: text,
-  })
-  if (keyword === "required") return requiredProperties.map((name) => at(name, "is required"))
-  if (keyword === "additionalProperties")
-    return additionalProperties.map((name) => at(name, "is not known here"))
-  // Said by the one above; and the branches of a choice are told as one.
-  if (keyword === "boolean" || keyword === "anyOf") return []
-  return [{ field: instancePath.slice(0, MAX_FIELD_LENGTH), message }]
-}

@@ -1,0 +1,75 @@
+import Type, { type StaticDecode, type TObject, type TProperties } from "typebox"
+import { Compile } from "typebox/compile"
+import type { Actor } from "../../identity/accounts.ts"
+import { parseJsonObject } from "../../lib/json_object.ts"
+import { askedOf, refuse } from "../answer.ts"
+import { type FieldError, fieldErrors } from "../field_errors.ts"
+
+const MAX_DEPTH = 4
+const DEFAULT_LIMIT = 50
+
+/** An object that knows all its fields. */
+export const fields = <P extends TProperties>(properties: P) =>
+  Type.Object(properties, { additionalProperties: false })
+
+/** Parameters of every list. A cursor is an id of the list: whoever may read one place of it may read all. */
+export const PAGE = {
+  limit: Type.Optional(Type.String({ pattern: "^(?:[1-9][0-9]?|1[0-9]{2}|200)$" })),
+  cursor: Type.Optional(Type.String({ pattern: "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$" })),
+}
+
+export const limitOf = (limit: string | undefined): number =>
+  limit === undefined ? DEFAULT_LIMIT : Number(limit)
+
+/** The operator as records name it: there is one token, whoever holds it. */
+export function operatorOf(request: Request): Actor {
+  return { id: "admin", ...askedOf(request) }
+}
+
+export const unfitFields = (request: Request, errors: readonly FieldError[]): Response =>
+  refuse(request, 422, "VALIDATION_FAILED", "Some fields do not fit; `details` names them.", { errors })
+
+/** Reads bodies of one shape: one JSON object, without repeated keys and unknown fields; else a refusal. */
+export function compileBody<S extends TObject>(
+  schema: S,
+): (request: Request) => Promise<StaticDecode<S> | Response> {
+  const validator = Compile(schema)
+  return async (request) => {
+    const bytes = await request.bytes()
+    // Where every field has a default, no body is as good as an empty one.
+    const body = bytes.length === 0 ? {} : parseJsonObject(bytes, MAX_DEPTH)
+    if (body === undefined)
+      return refuse(request, 400, "INVALID_REQUEST", "The body must be one JSON object that repeats no key.")
+    return validator.Check(body)
+      ? (body as StaticDecode<S>)
+      : unfitFields(request, fieldErrors(validator, body))
+  }
+}
+
+/** Reads queries of one shape: each parameter once, none that is unknown; else a refusal. */
+export function compileQuery<S extends TObject>(schema: S): (request: Request) => StaticDecode<S> | Response {
+  const validator = Compile(schema)
+  return (request) => {
+    const query: Record<string, string> = Object.create(null)
+    for (const [name, value] of new URL(request.url).searchParams) {
+      if (name in query) return unfitFields(request, [{ field: "/", message: "a parameter is there twice" }])
+      query[name] = value
+    }
+    return validator.Check(query)
+      ? (query as StaticDecode<S>)
+      : unfitFields(request, fieldErrors(validator, query))
+  }
+}
+
+/** `next`: where the next page begins when there may be more. One more than `limit` was asked for to know. */
+export function pageOf<T extends { readonly id: string }>(
+  found: readonly T[],
+  limit: number,
+): { readonly items: readonly T[]; readonly next: string | null } {
+  const items = found.slice(0, limit)
+  return { items, next: found.length > limit ? items.at(-1)!.id : null }
+}
+
+export const isoDate = (at: number): string => new Date(at).toISOString()
+export const isoDateOrNull = (at: number | undefined): string | null =>
+  at === undefined ? null : isoDate(at)
