@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto"
-import { isIP } from "node:net"
+import { isAddressRange } from "../lib/address_list.ts"
 import { isFieldName, isReservedField } from "../policies/header_rules.ts"
 import type { Decoded } from "./decode.ts"
 import { readCertificate, readCertificates, readPrivateKey, unreadable } from "./pem.ts"
@@ -41,7 +41,7 @@ export function checkServer(decoded: Decoded, report: Report): void {
     }
   }
   for (const [i, entry] of server.trusted_proxies.entries()) {
-    if (!isAddressOrRange(entry)) {
+    if (!isAddressRange(entry)) {
       report.problem(
         ["server", "trusted_proxies", i],
         "is neither an address nor a range; write 10.0.0.1 or 10.0.0.0/8",
@@ -64,13 +64,6 @@ function hostsOverlap(a: string, b: string): boolean {
   return (
     a === b || isAny(a) || isAny(b) || (isLoopback(a) && isLoopback(b) && a.includes(":") === b.includes(":"))
   )
-}
-
-function isAddressOrRange(entry: string): boolean {
-  const [address = "", bits, ...more] = entry.split("/")
-  const version = isIP(address)
-  if (version === 0 || more.length > 0) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
 const RFC_9440 = "client-cert"

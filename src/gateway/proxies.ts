@@ -1,35 +1,21 @@
-import { BlockList, isIPv4, isIPv6 } from "node:net"
+import { isIPv4, isIPv6 } from "node:net"
+import { AddressList } from "../lib/address_list.ts"
 import { canonicalHost } from "../lib/target.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
 /** Peers whose word about the client is believed: addresses and CIDR ranges from `server.trusted_proxies`. */
 export class TrustedProxies {
-  readonly #list = new BlockList()
+  readonly #list: AddressList
   readonly #none: boolean
 
-  /** Throws `Error` naming the entry that is neither an address nor a range. */
   constructor(entries: readonly string[]) {
     this.#none = entries.length === 0
-    for (const entry of entries) addEntry(this.#list, entry)
+    this.#list = new AddressList(entries)
   }
 
   trusts(address: string): boolean {
-    if (this.#none) return false
-    if (isIPv4(address)) return this.#list.check(address, "ipv4")
-    return isIPv6(address) && this.#list.check(address, "ipv6")
+    return !this.#none && this.#list.has(address)
   }
-}
-
-function addEntry(list: BlockList, entry: string): void {
-  const [address = "", bits, ...more] = entry.split("/")
-  const family = isIPv4(address) ? "ipv4" : isIPv6(address) ? "ipv6" : undefined
-  const width = family === "ipv4" ? 32 : 128
-  const valid = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= width)
-  if (family === undefined || !valid || more.length > 0) {
-    throw new Error(`"${entry}" is neither an address nor a range; write 10.0.0.1 or 10.0.0.0/8`)
-  }
-  if (bits === undefined) list.addAddress(address, family)
-  else list.addSubnet(address, Number(bits), family)
 }
 
 /** More hops than this in X-Forwarded-For are not looked at. */
