@@ -99,7 +99,8 @@ for (const [name, newUrl] of STORES)
         )
       expect(await vm.caller({ bearer: oldest.access_token })).toBe(id)
       vm.pass(1000)
-      const newest = await vm.logIn("ann@example.com")
+      const json = { login: "ann@example.com", password: PASSWORD }
+      const newest = (await vm.ask("POST", "/auth/login", { json })).body
       expect(await vm.caller({ bearer: oldest.access_token })).toBe("")
       expect(await vm.caller({ bearer: newest.access_token })).toBe(id)
     })
