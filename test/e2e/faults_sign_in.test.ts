@@ -1,0 +1,132 @@
+import { afterEach, beforeAll, expect, test } from "bun:test"
+import { PasswordHasher } from "../../src/identity/passwords.ts"
+import { insertUser, newUserId } from "../../src/identity/users.ts"
+import { SECRET } from "../support/authenticator.ts"
+import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
+import { sharedPostgres } from "../support/postgres.ts"
+import { closeStores, open } from "../support/store.ts"
+import { sqliteUrl } from "../support/store_urls.ts"
+
+const PASSWORD = "correct horse battery staple"
+let passwordHash: string
+
+beforeAll(async () => {
+  passwordHash = await new PasswordHasher().hash(PASSWORD)
+  await sharedPostgres()
+}, 30_000)
+
+afterEach(async () => {
+  await endGateways()
+  await closeStores()
+})
+
+const config = (store: string) => ({
+  store,
+  auth: { secret: SECRET, https: "off" },
+  services: { none: { instances: ["http://127.0.0.1:1"] } },
+  routes: [{ path: "/none", service: "none" }],
+})
+
+async function addUser(url: string): Promise<void> {
+  const at = Date.now()
+  await insertUser(await open(url), {
+    id: newUserId(at),
+    login: "ann",
+    email: undefined,
+    emailVerifiedAt: undefined,
+    passwordHash,
+    displayName: "Ann",
+    roles: ["user"],
+    tier: "free",
+    status: "active",
+    parentId: undefined,
+    ageLimit: undefined,
+    blockedContent: [],
+    createdAt: at,
+    updatedAt: at,
+  })
+}
+
+interface Tokens {
+  readonly access_token: string
+  readonly refresh_token: string
+}
+
+async function logIn({ url }: GatewayProcess): Promise<Tokens> {
+  const body = new URLSearchParams({ grant_type: "password", username: "ann", password: PASSWORD })
+  const response = await fetch(`${url}/api/v1/auth/token`, { method: "POST", body })
+  expect(response.status).toBe(200)
+  return response.json() as Promise<Tokens>
+}
+
+const refresh = ({ url }: GatewayProcess, token: string): Promise<Response> =>
+  fetch(`${url}/api/v1/auth/refresh`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ refresh_token: token }),
+  })
+
+const me = async ({ url }: GatewayProcess, token: string): Promise<number> =>
+  (await fetch(`${url}/api/v1/users/me`, { headers: { authorization: `Bearer ${token}` } })).status
+
+test("[T-4.3] a gateway killed amid refreshes has lost no token a client was given", async () => {
+  const store = sqliteUrl()
+  await addUser(store)
+  await closeStores()
+  let token: string | undefined
+  for (let round = 0; round < 2; round++) {
+    const gateway = await startGateway(config(store))
+    token ??= (await logIn(gateway)).refresh_token
+    let acknowledged = 0
+    for (;;) {
+      // The kill strikes while an answer is under way: after ten were given.
+      if (acknowledged === 10) gateway.signal("SIGKILL")
+      let answer: Response
+      try {
+        answer = await refresh(gateway, token)
+        token = ((await answer.json()) as Tokens).refresh_token
+      } catch {
+        // Killed: what this request would have given was never acknowledged.
+        break
+      }
+      expect(answer.status).toBe(200)
+      acknowledged++
+    }
+    expect(acknowledged).toBeGreaterThanOrEqual(10)
+    await gateway.exited
+  }
+  const last = await startGateway(config(store))
+  expect((await refresh(last, token!)).status).toBe(200)
+}, 60_000)
+
+test("[V-sec.2 C-2.9 F-54] two gateways on one PostgreSQL give one successor, and a logout at one holds at the other", async () => {
+  const store = await (await sharedPostgres()).createDatabase()
+  await addUser(store)
+  const [one, two] = await Promise.all([startGateway(config(store)), startGateway(config(store))])
+  const signedIn = await logIn(one)
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, async (_, i) => {
+      const response = await refresh(i % 2 === 0 ? one : two, signedIn.refresh_token)
+      return { status: response.status, body: (await response.json()) as Tokens }
+    }),
+  )
+  expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200))
+  expect(new Set(answers.map(({ body }) => body.refresh_token)).size).toBe(1)
+  const { access_token, refresh_token } = answers[0]!.body
+  // Every worker of the other one has seen the token.
+  for (let i = 0; i < 8; i++) expect(await me(two, access_token)).toBe(200)
+  const logout = await fetch(`${one.url}/api/v1/auth/logout`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${access_token}` },
+  })
+  expect(logout.status).toBe(200)
+  const loggedOutAt = performance.now()
+  let refused = 0
+  while (refused < 16 && performance.now() - loggedOutAt < 3000) {
+    refused = (await me(two, access_token)) === 401 ? refused + 1 : 0
+    if (refused === 0) await Bun.sleep(5)
+  }
+  expect(performance.now() - loggedOutAt).toBeLessThan(1000)
+  expect(await me(one, access_token)).toBe(401)
+  expect((await refresh(two, refresh_token)).status).toBe(401)
+}, 60_000)
