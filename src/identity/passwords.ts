@@ -1,9 +1,13 @@
 import { MAX_PASSWORD_LENGTH, normalisePassword } from "./password_policy.ts"
 
-/** OWASP Password Storage Cheat Sheet: argon2id with 19 MiB and two passes; about 25 ms of one core. */
-const COST = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const
-/** How a hash of that cost begins (PHC string). */
-const PREFIX = "$argon2id$v=19$m=19456,t=2,p=1$"
+/** Of argon2id with one lane. */
+export interface PasswordCost {
+  readonly memoryKiB: number
+  readonly passes: number
+}
+
+/** OWASP Password Storage Cheat Sheet: 19 MiB and two passes; about 25 ms of one core. */
+const COST: PasswordCost = { memoryKiB: 19_456, passes: 2 }
 /** A flood of sign-ins must leave cores and memory to the traffic. */
 const MAX_PARALLEL = 2
 const MAX_WAITING = 64
@@ -20,11 +24,19 @@ export class HasherBusy extends Error {
 export class PasswordHasher {
   #running = 0
   readonly #waiting: (() => void)[] = []
+  readonly #options: Bun.Password.Argon2Algorithm
+  /** How a hash of this cost begins (PHC string). */
+  readonly #prefix: string
   #dummy: Promise<string> | undefined
+
+  constructor({ memoryKiB, passes }: PasswordCost = COST) {
+    this.#options = { algorithm: "argon2id", memoryCost: memoryKiB, timeCost: passes }
+    this.#prefix = `$argon2id$v=19$m=${memoryKiB},t=${passes},p=1$`
+  }
 
   /** A PHC string. The password must have passed the policy. */
   hash(password: string): Promise<string> {
-    return this.#inTurn(() => Bun.password.hash(normalisePassword(password), COST))
+    return this.#inTurn(() => Bun.password.hash(normalisePassword(password), this.#options))
   }
 
   /**
@@ -46,7 +58,7 @@ export class PasswordHasher {
 
   /** Whether the hash is of another cost than new ones: to be replaced at the next sign-in. */
   isOutdated(hash: string): boolean {
-    return !hash.startsWith(PREFIX)
+    return !hash.startsWith(this.#prefix)
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

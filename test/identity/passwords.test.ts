@@ -66,7 +66,7 @@ test.each([
   try {
     expect(await hasher.verify(password ?? "correct horse battery", hash)).toBe(false)
     expect(verify).toHaveBeenCalledTimes(1)
-    expect(verify.mock.calls[0]![0].length).toBeLessThan(200)
+    expect(String(verify.mock.calls[0]![0]).length).toBeLessThan(200)
     expect(verify.mock.calls[0]![1]).toStartWith("$argon2id$v=19$m=19456,t=2,p=1$")
   } finally {
     verify.mockRestore()

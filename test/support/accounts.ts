@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto"
 import { createIdentityApp } from "../../src/admin/auth/app.ts"
 import { identityGroups } from "../../src/cli/identity.ts"
 import type { Accounts } from "../../src/identity/accounts.ts"
@@ -19,6 +18,10 @@ import { open } from "./store.ts"
 
 /** A password that every policy of the tests takes. */
 export const PASSWORD = "correct horse battery"
+/** Least of both: the tests hash many. */
+const COST = { memoryKiB: 8, passes: 1 }
+/** Of `PASSWORD`. */
+const HASH = await new PasswordHasher(COST).hash(PASSWORD)
 const START = Date.UTC(2026, 0, 1)
 
 export interface Asked {
@@ -80,7 +83,7 @@ export async function openAccounts({
   const noMail: SendMail = () => Promise.resolve({ kind: "failed", reason: "no server" })
   const accounts: Accounts = {
     context,
-    hasher: new PasswordHasher(),
+    hasher: new PasswordHasher(COST),
     throttle: createThrottle(context),
     outbox: createMailOutbox(context, send ?? noMail, () => () => undefined),
   }
@@ -131,7 +134,7 @@ export async function openAccounts({
       login: normaliseLogin(login),
       email: login.includes("@") ? normaliseLogin(login) : undefined,
       emailVerifiedAt: at,
-      passwordHash: await cheapHash(PASSWORD),
+      passwordHash: HASH,
       displayName: "Somebody",
       roles: ["user"],
       tier: "free",
@@ -203,16 +206,3 @@ export function principalOf(token: string): Principal {
     claims,
   }
 }
-
-const hashes = new Map<string, string>()
-
-/** A hash of the least cost, made once: accounts of tests are many. It counts as outdated. */
-async function cheapHash(password: string): Promise<string> {
-  const known = hashes.get(password)
-  if (known !== undefined) return known
-  const hash = await Bun.password.hash(password, { algorithm: "argon2id", memoryCost: 8, timeCost: 1 })
-  hashes.set(password, hash)
-  return hash
-}
-
-export const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
