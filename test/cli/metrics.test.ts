@@ -3,6 +3,7 @@ import { VERSION } from "../../src/lib/version.ts"
 import { METRICS } from "../../src/observe/catalogue.ts"
 import { type Family, parseExposition, sampleValue } from "../support/exposition.ts"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
+import { issuerKey, TestIssuer } from "../support/issuer.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
 import { startWsService } from "../support/ws_service.ts"
@@ -42,8 +43,12 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   const failing = startService(() => new Response("", { status: 500 }))
   const sockets = startWsService()
   services.push({ stop: async () => sockets.stop() })
+  const issuer = new TestIssuer([await issuerKey("first")])
+  services.push({ stop: () => issuer.close() })
   const config = {
     server: { workers: 2 },
+    store: "sqlite:./metrics.db",
+    auth: { issuers: [{ issuer: issuer.url, audience: ["api"] }] },
     services: {
       good: { instances: [good], health: { path: "/", interval: "60s" } },
       halfdead: {
@@ -59,7 +64,7 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
       },
       sockets: { instances: [`http://127.0.0.1:${sockets.port}`] },
     },
-    defaults: { access_log: {} },
+    defaults: { access_log: {}, auth: { required: false } },
     routes: [
       { path: "/good/*", service: "good", strip_prefix: "/good" },
       { path: "/halfdead", service: "halfdead" },
@@ -83,6 +88,8 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   expect(await statuses("/nowhere", 2)).toEqual([404, 404])
   expect(await statuses("/halfdead", 2)).toEqual([200, 200])
   expect(await statuses("/failing", 4)).toEqual([500, 500, 500, 503])
+  const wrong = { headers: { authorization: "Bearer x" } }
+  expect(await statuses("/ws", 2, wrong)).toEqual([401, 401])
   const socket = await openWs(`ws://127.0.0.1:${gateway.port}/ws`)
   socket.socket.send("hello")
   await until(() => socket.messages.length === 1, "the echo")
@@ -132,6 +139,8 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_websocket_messages_total", { direction: "to_client" }, 1],
     ["gatehouse_websocket_bytes_total", { direction: "from_client" }, 5],
     ["gatehouse_websocket_bytes_total", { direction: "to_client" }, 5],
+    ["gatehouse_authentications_total", { method: "jwt", result: "malformed" }, 2],
+    ["gatehouse_identity_events_total", { event: "keys_fetched", outcome: "success" }, 1],
     ["gatehouse_faults_total", {}, 0],
     ["gatehouse_metrics_dropped_total", {}, 0],
     ["gatehouse_breaker_state", FAILING, 2],
@@ -152,7 +161,11 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   const checked = new Set(wanted.map(([name]) => name.replace(/_count$/, "")))
   expect(METRICS.map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([
     "gatehouse_pool_connections",
+    "gatehouse_store_queries_total",
+    "gatehouse_store_query_seconds_total",
   ])
+  expect(sampleValue(page, "gatehouse_store_queries_total", { outcome: "ok" })).toBeGreaterThan(0)
+  expect(sampleValue(page, "gatehouse_store_query_seconds_total", { outcome: "ok" })).toBeGreaterThan(0)
 
   socket.socket.close()
   hold.resolve()
