@@ -96,7 +96,7 @@ async function rotate(
   if (won === 0) return successorOf(context, token, (await findRow(sql, token)) ?? row, at)
   const expiresAt = at + settings().refresh_token_ttl
   await insertRefreshToken(sql, { token: next, sessionId: row.session_id, scope: row.scope, at, expiresAt })
-  await sql.run("UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1", [
+  await sql.run("UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1 AND ended_at IS NULL", [
     row.session_id,
     at,
     expiresAt,

@@ -21,12 +21,12 @@ export async function sweepSessions({
   await store.run(
     `DELETE FROM refresh_tokens WHERE token_hash IN (
        SELECT t.token_hash FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
-       WHERE s.expires_at <= $1 OR s.ended_at <= $1 LIMIT ${BATCH})`,
+       WHERE s.expires_at <= $1 LIMIT ${BATCH})`,
     [past],
   )
   await store.run(
     `DELETE FROM sessions WHERE id IN (
-       SELECT id FROM sessions WHERE (expires_at <= $1 OR ended_at <= $1)
+       SELECT id FROM sessions WHERE expires_at <= $1
          AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE session_id = sessions.id) LIMIT ${BATCH})`,
     [past],
   )

@@ -147,6 +147,10 @@ async function endSurplus(context: IdentityContext, sql: Sql, userId: string, at
   for (const { id } of surplus) await endSession(context, sql, id, "too_many")
 }
 
+/** `expires_at` too: by it alone the sweep finds what is over. */
+const END = `UPDATE sessions SET ended_at = $2, end_reason = $3,
+  expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END`
+
 /**
  * Ends one session: its refresh tokens and cookie are dead at once, its access tokens on every worker once the
  * transaction of `sql` is committed. False: there is none, or it had ended.
@@ -158,10 +162,11 @@ export async function endSession(
   reason: EndReason,
   by: EndedBy = GATEWAY,
 ): Promise<boolean> {
-  const ended = await sql.all<{ id: string }>(
-    "UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL RETURNING id",
-    [sessionId, context.wallClock(), reason],
-  )
+  const ended = await sql.all<{ id: string }>(`${END} WHERE id = $1 AND ended_at IS NULL RETURNING id`, [
+    sessionId,
+    context.wallClock(),
+    reason,
+  ])
   await tellEnded(context, sql, ended, reason, by)
   return ended.length > 0
 }
@@ -176,8 +181,7 @@ export async function endSessionsOf(
   by: EndedBy = GATEWAY,
 ): Promise<number> {
   const ended = await sql.all<{ id: string }>(
-    `UPDATE sessions SET ended_at = $2, end_reason = $3
-     WHERE user_id = $1 AND id <> $4 AND ended_at IS NULL RETURNING id`,
+    `${END} WHERE user_id = $1 AND id <> $4 AND ended_at IS NULL RETURNING id`,
     [userId, context.wallClock(), reason, exceptSessionId],
   )
   await tellEnded(context, sql, ended, reason, by)

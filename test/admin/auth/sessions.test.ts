@@ -76,7 +76,7 @@ for (const [name, newUrl] of STORES)
       const id = await vm.addUser("ann@example.com")
       const bobId = await vm.addUser("bob@example.com")
       const bob = await vm.logIn("bob@example.com")
-      const tokens = []
+      const tokens: string[] = []
       for (let i = 0; i < 3; i++) tokens.push((await vm.logIn("ann@example.com")).access_token)
       const callers = () => Promise.all(tokens.map((bearer) => vm.caller({ bearer })))
       await vm.ask("POST", "/auth/logout", { bearer: tokens[0]! })
