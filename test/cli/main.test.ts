@@ -13,6 +13,8 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(directory, { recursive: true }))
 
+const SECRET_KEY = { SECRET_KEY: "0123456789abcdefghijklmnopqrstuvwxyz" }
+
 interface Result {
   readonly code: number
   readonly out: string
@@ -111,8 +113,8 @@ test("a command is a process with an exit code and two outputs", () => {
 
 describe("check", () => {
   test("a good file exits 0", async () => {
-    const { code, out } = await gatehouse(["check", "-c", join(root, "examples/isaas.yaml")])
-    expect([code, out]).toEqual([0, `${join(root, "examples/isaas.yaml")}: ok (4 routes, 4 services)\n`])
+    const { code, out } = await gatehouse(["check", "-c", join(root, "examples/isaas.yaml")], SECRET_KEY)
+    expect([code, out]).toEqual([0, `${join(root, "examples/isaas.yaml")}: ok (8 routes, 4 services)\n`])
   })
 
   test("[F-47] a bad file exits 1 with every error and its line on standard error", async () => {
@@ -173,13 +175,13 @@ ${path}: 2 errors
 
 describe("explain", () => {
   const explain = (...args: string[]) =>
-    gatehouse(["explain", "-c", join(root, "examples/isaas.yaml"), ...args])
+    gatehouse(["explain", "-c", join(root, "examples/isaas.yaml"), ...args], SECRET_KEY)
 
   test("names the route, its policies in running order, and the service with its breaker", async () => {
     const { code, out } = await explain("post", "https://api.example.com/api/v1/context/u1?x=1")
     expect(code).toBe(0)
     expect(out).toContain(
-      "POST api.example.com/api/v1/context/u1\n  route     routes[0] GET,POST /api/v1/context/*\n",
+      "POST api.example.com/api/v1/context/u1\n  route     routes[1] POST /api/v1/context/*\n",
     )
     expect(out).toContain("$1 * = u1")
     expect(out.match(/\d\. (\w+)/g)).toEqual([
@@ -187,14 +189,19 @@ describe("explain", () => {
       "2. trace",
       "3. access_log",
       "4. compress",
-      "5. require_headers",
+      "5. auth",
+      "6. require_headers",
     ])
+    expect(out).toContain(
+      "caller    needs a caller who proved its identity\n            with the scope write\n",
+    )
+    expect(out).toContain("forwarded as headers\n")
     expect(out).toContain("breaker { failure_threshold: 5, recovery_timeout: 1m, half_open_timeout: 30s,")
     expect(out).toContain("sent as   POST /api/v1/context/u1\n")
   })
 
   test("the canonical path decides, not the one that was written", async () => {
-    expect((await explain("GET", "/api/v1/context/../intent/%61")).out).toContain("  route     routes[1] ")
+    expect((await explain("GET", "/api/v1/context/../intent/%61")).out).toContain("  route     routes[2] ")
     expect((await explain("GET", "/api/v1/context/a%2Fb")).out).toContain("400 INVALID_PATH")
   })
 

@@ -8,7 +8,7 @@ import type { Config } from "../../src/config/schema.ts"
 const directory = join(import.meta.dir, "../../examples")
 
 function load(name: string): Config {
-  const loaded = loadConfig(join(directory, name), {})
+  const loaded = loadConfig(join(directory, name), { SECRET_KEY: "0123456789abcdefghijklmnopqrstuvwxyz" })
   const findings = [...(loaded.ok ? [] : loaded.problems), ...loaded.warnings]
   if (!loaded.ok || findings.length > 0)
     throw new Error(findings.map((each) => formatProblem(each, name)).join("\n"))
@@ -19,7 +19,7 @@ const endpoints = (config: Config) =>
   config.routes.flatMap((route) => route.methods.map((method) => `${method} ${route.path} ${route.service}`))
 
 for (const name of readdirSync(directory).filter((each) => each.endsWith(".yaml"))) {
-  test(`examples/${name} is accepted anywhere, without a warning`, () => {
+  test(`examples/${name} is accepted anywhere with a SECRET_KEY, without a warning`, () => {
     expect(load(name).routes.length).toBeGreaterThan(0)
   })
 }
@@ -43,6 +43,11 @@ test("[V-endpoints] storyverse.yaml has the whole endpoint table", () => {
     "POST /api/generate/image generation",
     "POST /api/generate/audio generation",
   ])
+})
+
+test("[I-auth] isaas.yaml does not start without a secret of its own", () => {
+  const loaded = loadConfig(join(directory, "isaas.yaml"), {})
+  expect(loaded.ok === false && loaded.problems.map(({ path }) => path)).toEqual(["auth.secret"])
 })
 
 describe("isaas.yaml", () => {

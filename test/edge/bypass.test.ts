@@ -1,11 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test"
-import { toAccessClaims } from "../../src/identity/access_claims.ts"
 import { csrfToken } from "../../src/identity/csrf.ts"
-import { importSecret } from "../../src/identity/keys.ts"
-import { signJwt } from "../../src/identity/sign.ts"
+import { accessToken } from "../support/access_token.ts"
 import { known, SECRET, TestAuthenticator } from "../support/authenticator.ts"
 import { openEdge } from "../support/edge.ts"
-import { makePrincipal } from "../support/principal.ts"
 import { type RawResponse, talk } from "../support/raw_client.ts"
 
 const HOST = "Host: a.example\r\n"
@@ -30,17 +27,8 @@ const edge = openEdge({
 })
 afterAll(() => edge.close())
 
-const signing = importSecret(SECRET, "HS256", undefined)
-if (!signing.ok || signing.sign === undefined) throw new Error("no signing key")
-const key = signing.sign
-
-function tokenOf(id: string, roles: readonly string[] = ["user"]): string {
-  const at = Date.now()
-  const grant = { issuer: "gatehouse", audience: "api", issuedAt: at, expiresAt: at + 60_000 }
-  return signJwt(toAccessClaims(makePrincipal({ id, roles, tokenId: `t-${id}` }), grant), key, "at+jwt")
-}
-const ANN = `Authorization: Bearer ${tokenOf("ann")}\r\n`
-const ROOT = `Authorization: Bearer ${tokenOf("root", ["admin"])}\r\n`
+const ANN = `Authorization: Bearer ${accessToken({ id: "ann", roles: ["user"] })}\r\n`
+const ROOT = `Authorization: Bearer ${accessToken({ id: "root", roles: ["admin"] })}\r\n`
 
 async function ask(target: string, fields = "", method = "GET"): Promise<RawResponse> {
   const [response] = await talk(edge.port, `${method} ${target} HTTP/1.1\r\n${HOST}${fields}\r\n`, 1, {

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test"
+import { accessToken } from "../support/access_token.ts"
 import { type RunningExample, runExample } from "../support/example.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
@@ -6,7 +7,9 @@ import { openWs } from "../support/ws_client.ts"
 const example = runExample("isaas.yaml")
 afterAll(() => example.close())
 
-const privacy = { "x-privacy-consent": "granted", "x-privacy-purpose": "context" }
+const scopes = (...given: string[]) => ({ authorization: `Bearer ${accessToken({ scopes: given })}` })
+const caller = scopes("read", "write")
+const privacy = { ...caller, "x-privacy-consent": "granted", "x-privacy-purpose": "context" }
 const SERVICES = ["context", "intent", "predict", "realtime"] as const
 
 describe("[I-routes] each core service gets GET and POST under its prefix, path unchanged", () => {
@@ -35,7 +38,9 @@ test("[I-routes] other methods are 405", async () => {
 })
 
 test("[I-routes] realtime takes WebSockets", async () => {
-  const client = await openWs(`${example.gateway.url.replace("http", "ws")}/api/v1/realtime/feed`)
+  const client = await openWs(`${example.gateway.url.replace("http", "ws")}/api/v1/realtime/feed`, {
+    headers: caller,
+  })
   client.socket.send("ping")
   await until(() => client.messages.length > 0, "the echo")
   expect(client.messages).toEqual(["ping"])
@@ -50,10 +55,40 @@ test("[I-routes] the others refuse WebSockets", async () => {
   expect(client.messages).toEqual([])
 })
 
+describe("[I-auth I-scope] callers", () => {
+  for (const service of SERVICES) {
+    const path = `/api/v1/${service}/users/7`
+    const statusOf = async (method: string, headers: Record<string, string>) => {
+      const { response, arrived } = await example.call(method, path, { headers: { ...privacy, ...headers } })
+      expect(arrived !== undefined).toBe(response.status === 200)
+      return response.status
+    }
+
+    test(`${service} reads with the scope read and writes with the scope write`, async () => {
+      expect(await statusOf("GET", scopes("read"))).toBe(200)
+      expect(await statusOf("POST", scopes("read"))).toBe(403)
+      expect(await statusOf("GET", scopes("write"))).toBe(403)
+      expect(await statusOf("POST", scopes("write"))).toBe(200)
+    })
+
+    test(`${service} refuses a token of another secret`, async () => {
+      const [head, claims] = accessToken({ scopes: ["read"] }).split(".")
+      const forged = `${head}.${claims}.${"A".repeat(43)}`
+      expect(await statusOf("GET", { authorization: `Bearer ${forged}` })).toBe(401)
+    })
+
+    test(`${service} refuses callers without a token, with AUTH_ERROR`, async () => {
+      const { response, body } = await example.call("GET", path)
+      expect([response.status, JSON.parse(body).error.code]).toEqual([401, "AUTH_ERROR"])
+      expect(response.headers.get("www-authenticate")).toBe('Bearer realm="gatehouse"')
+    })
+  }
+})
+
 describe("[I-priv] privacy headers", () => {
   for (const [what, headers, header] of [
-    ["no privacy header", {}, "x-privacy-consent"],
-    ["no purpose", { "x-privacy-consent": "granted" }, "x-privacy-purpose"],
+    ["no privacy header", caller, "x-privacy-consent"],
+    ["no purpose", { ...caller, "x-privacy-consent": "granted" }, "x-privacy-purpose"],
     ["consent denied", { ...privacy, "x-privacy-consent": "denied" }, "x-privacy-consent"],
     ["an unknown purpose", { ...privacy, "x-privacy-purpose": "advertising" }, "x-privacy-purpose"],
   ] as const) {
@@ -69,7 +104,7 @@ describe("[I-priv] privacy headers", () => {
   }
 
   test("realtime needs none, as browsers cannot send them with a handshake", async () => {
-    const { response } = await example.call("GET", "/api/v1/realtime/events")
+    const { response } = await example.call("GET", "/api/v1/realtime/events", { headers: caller })
     expect(response.status).toBe(200)
   })
 })

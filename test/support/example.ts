@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { Value } from "typebox/value"
 import { parseConfig } from "../../src/config/load.ts"
 import { ConfigSchema } from "../../src/config/schema.ts"
+import { SECRET, TestAuthenticator } from "./authenticator.ts"
 import { type ServedGateway, serveGateway } from "./gateway.ts"
 
 /** A request as a service of an example got it. */
@@ -36,13 +37,16 @@ export function readExample(name: string): string {
   return readFileSync(join(import.meta.dir, "../../examples", name), "utf8")
 }
 
-/** An example behind the Serve door, with an echo service at each address it takes from the environment. */
+/**
+ * An example behind the Serve door, with an echo service at each address it takes from the environment. It takes
+ * tokens made by `accessToken`.
+ */
 export function runExample(name: string): RunningExample {
   const text = readExample(name)
   const arrivals: Arrived[] = []
   const replies = new Map<string, (request: Request) => Response | Promise<Response>>()
   const services = new Map<string, ReturnType<typeof startEcho>>()
-  const env: Record<string, string> = {}
+  const env: Record<string, string> = { SECRET_KEY: SECRET }
 
   function startEcho(instance: string) {
     return Bun.serve({
@@ -69,7 +73,12 @@ export function runExample(name: string): RunningExample {
   }
   const loaded = parseConfig(text, "yaml", env)
   if (!loaded.ok) throw new Error(`${name}: ${loaded.problems.map((each) => each.message).join("; ")}`)
-  const gateway = serveGateway(Value.Encode(ConfigSchema, structuredClone(loaded.config)) as object)
+  const { config } = loaded
+  const worker = new TestAuthenticator()
+  worker.it.apply(config.auth)
+  const gateway = serveGateway(Value.Encode(ConfigSchema, structuredClone(config)) as object, {
+    identity: worker.it,
+  })
 
   return {
     gateway,
