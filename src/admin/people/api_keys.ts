@@ -33,6 +33,8 @@ import { Name, Roles, Scopes, Tier, unknownRights } from "./rights.ts"
 
 /** Travels to services as the id of the caller. */
 const Owner = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,99}$" })
+/** No zones: they mean something on one machine only. */
+const AddressText = Type.String({ pattern: "^[0-9A-Fa-f:./]{2,64}$" })
 const Expiry = Type.Optional(Type.Union([Moment, Type.Null()]))
 
 const readList = compileQuery(fields({ ...PAGE, owner: Type.Optional(Owner) }))
@@ -44,7 +46,7 @@ const readNew = compileBody(
     roles: Type.Optional(Roles),
     scopes: Type.Optional(Scopes),
     tier: Type.Optional(Tier),
-    allowed_ips: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 })),
+    allowed_ips: Type.Optional(Type.Array(AddressText, { maxItems: 64, uniqueItems: true })),
     expires_at: Expiry,
   }),
 )

@@ -1,0 +1,60 @@
+import { createAdmin } from "../../src/admin/app.ts"
+import { peopleRoutes } from "../../src/admin/people/routes.ts"
+import type { Config } from "../../src/config/schema.ts"
+import { openAccounts } from "./accounts.ts"
+import { exampleConfig } from "./config.ts"
+import { memoryLog } from "./memory_log.ts"
+
+export const ADMIN_TOKEN = "a-token-for-tests-only"
+export const OPERATOR = "127.0.0.9"
+
+export interface Told {
+  readonly status: number
+  readonly headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of all shapes
+  readonly body: any
+  readonly text: string
+}
+
+/** The admin API over a context; `undefined`: a gateway without a store. */
+export function adminOf(context: Parameters<typeof peopleRoutes>[0]["context"], file: object) {
+  const config: Config = exampleConfig({ admin: { token: ADMIN_TOKEN }, services: {}, routes: [], ...file })
+  const answer = createAdmin({
+    version: "1.2.3",
+    wallClock: () => 0,
+    ready: () => true,
+    services: () => [],
+    token: () => ADMIN_TOKEN,
+    config: () => config,
+    metrics: async () => ({ text: "", contentType: "text/plain" }),
+    status: () => ({}),
+    reload: async () => ({ result: "applied", generation: 1, restartNeeded: [] }),
+    resetBreaker: () => false,
+    returnInstances: () => undefined,
+    groups: [peopleRoutes({ context, config: () => config })],
+    log: memoryLog(),
+  })
+  /** `body`: text as it is, or what becomes JSON. Paths are below /admin/v1. */
+  return async (method: string, path: string, body?: unknown, init: RequestInit = {}): Promise<Told> => {
+    const text = typeof body === "string" ? body : JSON.stringify(body)
+    const request = new Request(`http://127.0.0.1:9080/admin/v1${path}`, {
+      method,
+      ...(text !== undefined && { body: text }),
+      headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+      ...init,
+    })
+    const response = await answer(request, OPERATOR)
+    const written = await response.text()
+    return { status: response.status, headers: response.headers, body: JSON.parse(written), text: written }
+  }
+}
+
+/** The admin API over accounts on a store of their own; see `openAccounts`. */
+export async function openPeople(options: Parameters<typeof openAccounts>[0] = {}) {
+  const accounts = await openAccounts(options)
+  const admin = adminOf(accounts.context, {
+    store: "sqlite::memory:",
+    auth: { secret: "k3J9-aZ81-pQw7-LmN2-xYt5-Vb60-Rs4e", ...options.auth },
+  })
+  return { ...accounts, admin }
+}
