@@ -14,6 +14,7 @@ import { MAX_INSTANCES, MAX_SERVICES } from "../src/upstream/memory.ts"
 import { exampleConfig } from "./support/config.ts"
 
 const root = join(import.meta.dir, "..")
+const ENV = { SECRET_KEY: "0123456789abcdefghijklmnopqrstuvwxyz" }
 const read = (name: string) => readFileSync(join(root, name), "utf8")
 const readme = read("README.md")
 const pages = ["README.md", "CHANGELOG.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)]
@@ -212,7 +213,7 @@ describe("the table of bounds", () => {
 test("every example the README links is one that loads", () => {
   const linked = [...readme.matchAll(/\]\((examples\/[\w-]+\.yaml)\)/g)].map((found) => found[1]!)
   expect(linked.length).toBeGreaterThan(3)
-  for (const name of linked) expect(`${name} ${loadConfig(join(root, name), {}).ok}`).toBe(`${name} true`)
+  for (const name of linked) expect(`${name} ${loadConfig(join(root, name), ENV).ok}`).toBe(`${name} true`)
 })
 
 test("every fault of docs/faults.md names tests that are there and carry its number", () => {
