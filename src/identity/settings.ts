@@ -181,10 +181,19 @@ const FamilySchema = strictObject(
 
 const MailSchema = strictObject(
   {
-    smtp: Type.String({ description: "smtp://user:password@host:587 or smtps://…" }),
-    from: Type.String({ description: "Sender." }),
-    reset_url: Type.String({ description: "Page for a new password; `{token}` is replaced." }),
-    verify_url: Type.String({ description: "Page that verifies an address; `{token}` is replaced." }),
+    smtp: Type.String({
+      pattern: "^smtps?://[^/?#\\s]+/?$",
+      description: "smtp://user:password@host:587 or smtps://…",
+    }),
+    from: Type.String({ minLength: 1, description: "Sender." }),
+    reset_url: Type.String({
+      pattern: "\\{token\\}",
+      description: "Page for a new password; `{token}` is replaced.",
+    }),
+    verify_url: Type.String({
+      pattern: "\\{token\\}",
+      description: "Page that verifies an address; `{token}` is replaced.",
+    }),
   },
   { description: "Mail server for reset and verification; without it they become events." },
 )
