@@ -181,11 +181,8 @@ const FamilySchema = strictObject(
 
 const MailSchema = strictObject(
   {
-    smtp: Type.String({
-      pattern: "^smtps?://[^/?#\\s]+/?$",
-      description: "smtp://user:password@host:587 or smtps://…",
-    }),
-    from: Type.String({ minLength: 1, description: "Sender." }),
+    smtp: Type.String({ description: "smtp://user:password@host:587 or smtps://…" }),
+    from: Type.String({ description: "Sender." }),
     reset_url: Type.String({
       pattern: "\\{token\\}",
       description: "Page for a new password; `{token}` is replaced.",
