@@ -110,7 +110,7 @@ test("[T-4.3] a gateway killed amid refreshes has lost no token a client was giv
   expect((await refresh(last, token!)).status).toBe(200)
 }, 60_000)
 
-test("[V-sec.2 C-2.9 F-54] two gateways on one PostgreSQL give one successor, and a logout at one holds at the other", async () => {
+test("[F-54] [V-sec.2 C-2.9] two gateways on one PostgreSQL give one successor, and a logout at one holds at the other", async () => {
   const store = await (await sharedPostgres()).createDatabase()
   await addUser(store)
   const [one, two] = await Promise.all([startGateway(config(store)), startGateway(config(store))])

@@ -151,7 +151,7 @@ describe("between VMs", () => {
     expect(said).toEqual(["revocations.unread", "revocations.read"])
   })
 
-  test("[C-2.9 F-54] a logout on one VM holds on the other within a second", async () => {
+  test("[F-54] [C-2.9] a logout on one VM holds on the other within a second", async () => {
     const url = await (await sharedPostgres()).createDatabase()
     const [one, two] = [await openVm(url), await openVm(url)]
     const id = await one.addUser("ann@example.com")

@@ -53,7 +53,7 @@ for (const [name, newUrl] of STORES)
       })
     })
 
-    test("[C-2.7 F-54] one sign-in is ended from another: its tokens are dead, the others live", async () => {
+    test("[F-54] [C-2.7] one sign-in is ended from another: its tokens are dead, the others live", async () => {
       const vm = await openVm(await newUrl())
       const id = await vm.addUser("ann@example.com")
       const lost = await vm.logIn("ann@example.com")
@@ -71,7 +71,7 @@ for (const [name, newUrl] of STORES)
       expect(await list()).toHaveLength(1)
     })
 
-    test("[C-2.9 F-54] a logout ends this sign-in; with all every one of the account", async () => {
+    test("[F-54] [C-2.9] a logout ends this sign-in; with all every one of the account", async () => {
       const vm = await openVm(await newUrl())
       const id = await vm.addUser("ann@example.com")
       const bobId = await vm.addUser("bob@example.com")
