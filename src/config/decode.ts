@@ -89,8 +89,11 @@ function badKeys(schema: Schema, value: unknown, path: Path): { path: Path; mess
 }
 
 function badName(rules: readonly string[], name: string): string {
-  const message = "a name is lower-case letters, digits, - and _, at most 63, and starts with a letter"
-  const near = name.toLowerCase().replace(/[^a-z0-9_-]+/g, "-")
+  const anyCase = rules.some((rule) => rule.includes("A-Z"))
+  const message = anyCase
+    ? "a name is letters, digits and - _ . :, at most 64, and starts with a letter"
+    : "a name is lower-case letters, digits, - and _, at most 63, and starts with a letter"
+  const near = (anyCase ? name : name.toLowerCase()).replace(/[^A-Za-z0-9_-]+/g, "-")
   return rules.some((rule) => new RegExp(rule).test(near)) ? `${message}; ${near} would do` : message
 }
 

@@ -105,6 +105,11 @@ describe("a section auth that is refused", () => {
       'auth.roles.admin.includes[0]: unknown role "usr"; did you mean "user"?',
     ],
     [
+      "a role whose name is none",
+      'roles: { "My role": {} }',
+      'auth.roles["My role"]: a name is letters, digits and - _ . :, at most 64, and starts with a letter; My-role would do',
+    ],
+    [
       "registration with an unknown role",
       "registration: { role: usr }",
       'auth.registration.role: unknown role "usr"; did you mean "user"?',
