@@ -38,6 +38,9 @@ interface Row {
   ended_at: number | null
 }
 
+/** Tokens kept of one sign-in. An older one is still refused, but no longer known as one that was used. */
+const MAX_FAMILY = 2000
+
 const FORMAT = new RegExp(`^${REFRESH_PREFIX}[A-Za-z0-9_-]{43}$`)
 
 /**
@@ -101,7 +104,18 @@ async function rotate(
     at,
     expiresAt,
   ])
+  await trimFamily(sql, row.session_id)
   return { token: next, again: false }
+}
+
+/** So that nobody fills the store by refreshing without end. */
+async function trimFamily(sql: Sql, sessionId: string): Promise<void> {
+  await sql.run(
+    `DELETE FROM refresh_tokens WHERE session_id = $1 AND created_at < (
+       SELECT created_at FROM refresh_tokens WHERE session_id = $1
+       ORDER BY created_at DESC LIMIT 1 OFFSET ${MAX_FAMILY - 1})`,
+    [sessionId],
+  )
 }
 
 function successorOf(

@@ -159,6 +159,21 @@ for (const [name, newUrl] of STORES)
       expect((await vm.refresh(refresh_token)).body.scope).toBe("read")
     })
 
+    test("no sign-in fills the store: of endless refreshes the last 2000 tokens are kept", async () => {
+      const { vm, refresh_token } = await signedIn()
+      await vm.store.run(
+        `INSERT INTO refresh_tokens (token_hash, session_id, scope, created_at, expires_at, used_at)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         SELECT 'hash-' || i, s.id, '', s.created_at - i, s.expires_at, s.created_at FROM n, sessions s`,
+      )
+      const { status, body } = await vm.refresh(refresh_token)
+      expect(status).toBe(200)
+      const count = "SELECT count(*) AS count FROM refresh_tokens"
+      expect(await vm.store.get<{ count: number }>(count)).toEqual({ count: 2000 })
+      vm.pass(1000)
+      expect((await vm.refresh(body.refresh_token)).status).toBe(200)
+    })
+
     test("[F-54] huge, SQL, of another kind, with NUL: refused as a refresh token, and nothing is harmed", async () => {
       const { vm, refresh_token } = await signedIn()
       const hostile = [
