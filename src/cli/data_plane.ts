@@ -11,12 +11,15 @@ import { Accounting, AttemptCounter, countAuthentications, countRelayed } from "
 import { SERIES } from "../observe/catalogue.ts"
 import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
+import { LimitCounts } from "../observe/limit_counts.ts"
 import { LineBuffer } from "../observe/line_buffer.ts"
 import { createLog } from "../observe/log_json.ts"
 import { Series, seriesKey } from "../observe/series.ts"
 import { FAILURES } from "../policies/failure.ts"
+import { LimitLog } from "../policies/limit_log.ts"
 import { DEFAULT_RELAY_LIMITS } from "../realtime/relay.ts"
 import { Relays } from "../realtime/relays.ts"
+import { LimitTable } from "../store/limit_table.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { PoolGauges } from "./pool_gauges.ts"
@@ -37,6 +40,7 @@ export class DataPlane {
   readonly #questions: Questions
   readonly #identity: Authenticator
   readonly #poolGauges: PoolGauges
+  readonly #limitCounts: LimitCounts
   readonly #everySecond: ReturnType<typeof setInterval>
   #generation: Generation
 
@@ -71,6 +75,7 @@ export class DataPlane {
         if (change.kind === "circuit") post({ kind: "circuit", service: change.service, state: change.state })
       },
     })
+    this.#limitCounts = new LimitCounts(series)
     const runtime = {
       upstreams: this.#upstreams,
       builtins: createBuiltins({
@@ -96,6 +101,12 @@ export class DataPlane {
         random: Math.random,
         log,
         identity: this.#identity,
+        limits: {
+          table: new LimitTable(init.limits.table),
+          key: init.limits.key,
+          counter: (limit: string) => this.#limitCounts.counter(limit),
+          log: new LimitLog(log, now),
+        },
         accessLog: this.#accessLog,
       },
       log,
@@ -185,6 +196,7 @@ export class DataPlane {
     const routeId = (label: string): number => (label === "unmatched" ? UNMATCHED : (route[label] ?? OTHER))
     // First: policies are compiled by it.
     this.#identity.apply(generation.config.auth)
+    this.#limitCounts.ids = generation.labels.limit
     this.#gateway.apply(generation.config, generation.slots, routeId)
     this.#generation = generation
     const { max_message, idle_timeout, max_connections } = generation.config.server.websocket

@@ -27,7 +27,7 @@ export function referencePage(): string {
     ),
     POLICIES,
     ...ORDER.flatMap((policy) =>
-      section(`\`${policy.name}\``, asSchema(policy.schema), policy.name, policy.doc, 3),
+      section(`\`${policy.name}\``, oneOf(asSchema(policy.schema)), policy.name, policyDoc(policy), 3),
     ),
     failureTable(),
     metricTable(),
@@ -67,6 +67,16 @@ When there is a file, none of these is read unless the file refers to it.`
 const POLICIES = `## Policies
 
 What a route can ask for, in running order: requests pass them from top to bottom, answers from bottom to top. A key of \`defaults\` gives the policy to every route; the same key of a route replaces those options as a whole, and \`without\` drops it.`
+
+/** Options that are one mapping or a list of them are shown as the mapping. */
+function oneOf(schema: Schema): Schema {
+  return schema.anyOf?.find((variant) => variant.properties) ?? schema
+}
+
+function policyDoc({ doc, schema }: (typeof ORDER)[number]): string {
+  const list = asSchema(schema).anyOf?.find((variant) => variant.items)
+  return list === undefined ? doc : `${doc} ${list.description}`
+}
 
 function onlyRecord(schema: Schema): Schema {
   return Object.values(schema.patternProperties!)[0]!

@@ -230,6 +230,19 @@ const LogSchema = strictObject(
   },
 )
 
+const LimitsSchema = strictObject(
+  {
+    max_keys: Type.Integer({
+      minimum: 1000,
+      maximum: 50_000_000,
+      default: 1_000_000,
+      description:
+        "Callers with a bucket that is not full, at a time: 16 to 45 bytes of memory each, as they come. Beyond, newcomers share buckets.",
+    }),
+  },
+  { default: {}, description: "Memory of the policy `rate_limit`." },
+)
+
 export const ConfigSchema = strictObject({
   server: ServerSchema,
   admin: AdminSchema,
@@ -242,6 +255,7 @@ export const ConfigSchema = strictObject({
     }),
   ),
   auth: Type.Optional(AuthSchema),
+  limits: LimitsSchema,
   services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
     default: {},
     description: "What the gateway stands in front of, by name.",

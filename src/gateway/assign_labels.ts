@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts"
 import { instanceLabel, type LabelDirectory } from "../observe/labels.ts"
+import { limitsOf, nameOf } from "../policies/limit_options.ts"
 import { instanceUrl } from "../upstream/slots.ts"
 import type { Generation } from "./protocol.ts"
 import { routeLabel } from "./route.ts"
@@ -26,5 +27,9 @@ export function assignLabels(
       instance[label] = directory.id("instance", label)
     }
   }
-  return { route, service, instance }
+  const limit: Record<string, number> = {}
+  for (const { rate_limit: limits } of [config.defaults, ...config.routes])
+    for (const each of limits === undefined ? [] : limitsOf(limits))
+      limit[nameOf(each)] = directory.id("limit", nameOf(each))
+  return { route, service, instance, limit }
 }

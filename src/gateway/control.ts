@@ -13,25 +13,13 @@ import { type RecoveryScope, resetBreaker, returnInstances } from "../upstream/r
 import { SlotDirectory } from "../upstream/slots.ts"
 import { assignLabels } from "./assign_labels.ts"
 import type { ControlOptions } from "./control_options.ts"
+import type { ControlStatus, ReloadOutcome } from "./control_status.ts"
 import { gaugeRows } from "./gauges.ts"
+import { LimitKeeper } from "./limit_keeper.ts"
 import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
 import { restartNeeded } from "./restart_needed.ts"
-import { StartError, Supervisor, type WorkerStatus } from "./supervisor.ts"
+import { StartError, Supervisor } from "./supervisor.ts"
 import { readTlsPair, sameKind, tlsFiles } from "./tls_pair.ts"
-
-export interface ControlStatus {
-  readonly generation: number
-  readonly uptime_s: number
-  readonly draining: boolean
-  readonly port: number
-  readonly workers: readonly WorkerStatus[]
-  readonly worker_restarts: number
-  readonly services: readonly ServiceView[]
-}
-
-export type ReloadOutcome =
-  | { readonly result: "applied"; readonly generation: number; readonly restartNeeded: readonly string[] }
-  | { readonly result: "rejected"; readonly problems: readonly Problem[] }
 
 /** Slots of the control plane's own metrics table. */
 const OWN_SERIES = 16
@@ -43,6 +31,7 @@ const OWN_SERIES = 16
 export class Control {
   readonly #options: ControlOptions
   readonly #memory: UpstreamMemory
+  readonly #limits: LimitKeeper
   readonly #slots: SlotDirectory
   readonly #labels = new LabelDirectory()
   /** One a worker; the last is the control plane's own. */
@@ -68,6 +57,7 @@ export class Control {
     this.#tls = tls
     this.#startedAt = options.now()
     this.#memory = createUpstreamMemory(options.workers)
+    this.#limits = new LimitKeeper(options.config.limits.max_keys)
     this.#slots = new SlotDirectory(this.#memory, options.now)
     this.#series = Array.from({ length: options.workers + 1 }, (_, i) =>
       i < options.workers ? createSeriesBuffer() : createSeriesBuffer(OWN_SERIES),
@@ -98,6 +88,7 @@ export class Control {
         port,
         tls: this.#tls,
         memory: this.#memory,
+        limits: this.#limits.memory,
         series: this.#series[worker]!,
         generation: this.#generation,
         identity: this.config.auth === undefined ? undefined : options.identity.state(),
@@ -329,6 +320,7 @@ export class Control {
         generation: this.#generation.number,
         restarts: this.#restarts,
         workers: this.#supervisor.status().filter((worker) => worker.state === "running").length,
+        limitKeys: this.#limits.keys(this.#options.now()),
       }),
     ]
   }

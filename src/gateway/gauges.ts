@@ -13,6 +13,8 @@ export interface ControlNumbers {
   readonly restarts: number
   /** Workers running now. */
   readonly workers: number
+  /** Buckets of rate limits that are not full. */
+  readonly limitKeys: number
 }
 
 /** What the control plane itself knows, as rows of the metrics page. */
@@ -26,6 +28,7 @@ export function* gaugeRows(numbers: ControlNumbers): Generator<GaugeRow> {
   yield { metric: "gatehouse_config_generation", labels: {}, value: numbers.generation }
   yield { metric: "gatehouse_worker_restarts_total", labels: {}, value: numbers.restarts }
   yield { metric: "gatehouse_workers", labels: {}, value: numbers.workers }
+  yield { metric: "gatehouse_rate_limit_keys", labels: {}, value: numbers.limitKeys }
   for (const [key, value] of numbers.circuitMoves) {
     const [service = "", to = ""] = key.split(" ")
     yield { metric: "gatehouse_breaker_transitions_total", labels: { service, to }, value }

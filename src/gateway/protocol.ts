@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts"
 import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
+import type { HashKey } from "../lib/keyed_hash.ts"
 import type { LabelKind } from "../observe/labels.ts"
 import type { BreakerState } from "../upstream/breaker.ts"
 import type { UpstreamMemory } from "../upstream/memory.ts"
@@ -23,6 +24,13 @@ export interface PemPair {
   readonly ca?: string
 }
 
+/** What all workers of a process limit by. */
+export interface LimitMemory {
+  /** Made by `createLimitMemory`. */
+  readonly table: SharedArrayBuffer
+  readonly key: HashKey
+}
+
 /** The first message of a worker. */
 export interface WorkerInit {
   readonly kind: "init"
@@ -33,6 +41,7 @@ export interface WorkerInit {
   readonly port: number
   readonly tls: PemPair | undefined
   readonly memory: UpstreamMemory
+  readonly limits: LimitMemory
   /** The worker's metrics table; it outlives the worker. */
   readonly series: SharedArrayBuffer
   readonly generation: Generation

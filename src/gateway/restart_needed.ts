@@ -18,6 +18,7 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["admin.host", (config) => config.admin.host],
   ["admin.port", (config) => config.admin.port],
   ["store", (config) => config.store],
+  ["limits.max_keys", (config) => config.limits.max_keys],
   ["log.level", (config) => config.log.level],
   ["store", (config) => config.store],
 ]

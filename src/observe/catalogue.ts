@@ -17,6 +17,8 @@ export const SERIES = {
   websocketMessages: 15,
   websocketBytes: 16,
   authentications: 17,
+  limited: 18,
+  limitOverflow: 19,
 } as const
 
 /** Methods told apart in labels, by index; all others are the last. */
@@ -80,13 +82,16 @@ export const AUTHENTICATION_RESULTS = [
 ] as const
 export type AuthenticationResult = (typeof AUTHENTICATION_RESULTS)[number]
 
+/** What comes of asking a rate limit, by index; `shadowed`: it would have been refused. */
+export const LIMIT_RESULTS = ["allowed", "refused", "shadowed"] as const
+
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191
 
 /** What the id and the small number of a metric's keys stand for. */
 export interface SeriesShape {
   readonly metric: number
-  readonly about: "nothing" | "route" | "service" | "instance"
+  readonly about: "nothing" | "route" | "service" | "instance" | "limit"
   readonly small:
     | "nothing"
     | "method_status"
@@ -96,6 +101,7 @@ export interface SeriesShape {
     | "pool_state"
     | "direction"
     | "authentication"
+    | "limit_result"
 }
 
 export interface Metric {
@@ -227,6 +233,26 @@ export const METRICS: readonly Metric[] = [
     type: "counter",
     labels: ["method", "result"],
     series: { metric: SERIES.authentications, about: "nothing", small: "authentication" },
+  },
+  {
+    name: "gatehouse_rate_limit_total",
+    help: "Requests a rate limit was asked about; shadowed: it would have refused them.",
+    type: "counter",
+    labels: ["limit", "result"],
+    series: { metric: SERIES.limited, about: "limit", small: "limit_result" },
+  },
+  {
+    name: "gatehouse_rate_limit_overflow_total",
+    help: "Requests charged to a bucket many callers share, as the table of limits was full; raise limits.max_keys.",
+    type: "counter",
+    labels: ["limit"],
+    series: { metric: SERIES.limitOverflow, about: "limit", small: "nothing" },
+  },
+  {
+    name: "gatehouse_rate_limit_keys",
+    help: "Buckets that are not full just now, about; limits.max_keys is the room for them.",
+    type: "gauge",
+    labels: [],
   },
   {
     name: "gatehouse_faults_total",

@@ -4,6 +4,7 @@ import {
   AUTHENTICATION_METHODS,
   AUTHENTICATION_RESULTS,
   DIRECTIONS,
+  LIMIT_RESULTS,
   METHODS,
   METRICS,
   type Metric,
@@ -158,6 +159,9 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
     case "authentication":
       found.method = AUTHENTICATION_METHODS[number >> 5] ?? "other"
       found.result = AUTHENTICATION_RESULTS[number & 31] ?? "other"
+      break
+    case "limit_result":
+      found.result = LIMIT_RESULTS[number] ?? "other"
       break
     case "bucket":
     case "nothing":

@@ -1,7 +1,7 @@
 import { MAX_IDS } from "./series.ts"
 
 /** What a label can name. The id spaces are separate. */
-export type LabelKind = "route" | "service" | "instance"
+export type LabelKind = "route" | "service" | "instance" | "limit"
 
 /** Id of everything that came after the directory was full; its label is "other". */
 export const OTHER = 0
@@ -18,6 +18,7 @@ export class LabelDirectory {
     route: { ids: new Map(), labels: ["other", "unmatched"] },
     service: { ids: new Map(), labels: ["other"] },
     instance: { ids: new Map(), labels: ["other"] },
+    limit: { ids: new Map(), labels: ["other"] },
   }
 
   /** The number of a label: the one it has, else the next. Instances: see `instanceLabel`. */

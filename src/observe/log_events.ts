@@ -64,6 +64,11 @@ export const LOG_EVENTS = [
     "There were more revocations than a worker keeps: `dropped` of them ended before their time.",
   ],
   ["mail.failed", "error", "A mail could not be sent, for a `reason`; it is kept as an event."],
+  [
+    "limit.exceeded",
+    "info",
+    "A request over a rate `limit`; in `mode` shadow it went on. At most 10 lines a second of each worker; `untold` came between.",
+  ],
   ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
   ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],
   ["worker.replaced", "info", "The new thread answers clients."],

@@ -91,6 +91,12 @@ export const FAILURES = {
     "Too many failed attempts.",
     "Sign-in waits or is locked after failures; retry after `Retry-After` seconds.",
   ),
+  RATE_LIMITED: row(
+    429,
+    "limit",
+    "Too many requests.",
+    "`details.limit` names the rate limit; it has room again after `Retry-After` seconds.",
+  ),
   CONFLICT: row(
     409,
     "validation",

@@ -6,6 +6,7 @@ import { compress } from "./compress.ts"
 import { cors } from "./cors.ts"
 import { deprecated } from "./deprecated.ts"
 import { editHeaders } from "./edit_headers.ts"
+import { rateLimit } from "./rate_limit.ts"
 import { requestId } from "./request_id.ts"
 import { requireHeaders } from "./require_headers.ts"
 import { trace } from "./trace.ts"
@@ -27,6 +28,8 @@ export const ORDER = [
   compress,
   // Who is calling and whether they may, before anything of the request is looked at.
   auth,
+  // As soon as it is known who calls, and before a body is read for them.
+  rateLimit,
   // The cheap questions first: by length, by one header; then by reading the body.
   bodyLimit,
   accept,

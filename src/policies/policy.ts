@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import type { Failure } from "./failure.ts"
+import type { Limits } from "./limits.ts"
 
 /** What a request step decides: go on, refuse, or answer in place of the target. */
 export type Verdict = undefined | Failure | Answered
@@ -21,6 +22,7 @@ export interface PolicyDeps {
   readonly random: () => number
   readonly log: Log
   readonly identity: Identity
+  readonly limits: Limits
   /** Where access log lines go: one JSON object, without a line end. Never throws, never waits. */
   readonly accessLog: { append(line: string): void }
 }

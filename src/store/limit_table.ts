@@ -24,7 +24,7 @@ export class Decision {
 }
 
 /** Groups of keys that share buckets when the table is full, and buckets of each. */
-export const OVERFLOW_GROUPS = 256
+export const OVERFLOW_GROUPS = 1024
 const OVERFLOW_WAYS = 16
 const WAYS = 16
 const STRIPES = 1024
@@ -46,7 +46,7 @@ const WAITS = 50
 
 /**
  * Memory for a table of so many keys: 16 bytes for each of 1.4 slots a key, rounded up to a power of two, and
- * 37 KB. The system gives it page by page as keys come.
+ * 135 KB. The system gives it page by page as keys come.
  */
 export function createLimitMemory(maxKeys: number): SharedArrayBuffer {
   const slots = Math.max(1024, 2 ** Math.ceil(Math.log2(maxKeys * SLOTS_PER_KEY)))

@@ -8,6 +8,7 @@ import { createExposition } from "../../src/observe/exposition.ts"
 import { LabelDirectory } from "../../src/observe/labels.ts"
 import { createSeriesBuffer } from "../../src/observe/series.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
+import { createLimitMemory } from "../../src/store/limit_table.ts"
 import { createUpstreamMemory } from "../../src/upstream/memory.ts"
 import { SlotDirectory } from "../../src/upstream/slots.ts"
 import { SERVICE_CERTIFICATE, SERVICE_KEY } from "../support/certificates.ts"
@@ -15,6 +16,7 @@ import { exampleConfig } from "../support/config.ts"
 import { type Family, parseExposition, sampleValue } from "../support/exposition.ts"
 import { until } from "../support/until.ts"
 
+const LIMITS = { table: createLimitMemory(1000), key: [1, 2] } as const
 const planes: DataPlane[] = []
 const upstreams: { stop(force: boolean): Promise<void> }[] = []
 
@@ -47,6 +49,7 @@ function open(file: object, tls?: { cert: string; key: string }) {
       port: 0,
       tls,
       memory,
+      limits: LIMITS,
       series,
       generation: generation(1, file),
       identity: undefined,
@@ -177,6 +180,7 @@ test("a port that is taken fails with a message for the operator", () => {
     hostname: "127.0.0.1",
     tls: undefined,
     memory,
+    limits: LIMITS,
     series,
     identity: undefined,
   } as const

@@ -112,7 +112,7 @@ test("idle keys make room without anybody sweeping", () => {
 })
 
 test("the table of a million keys takes 34 MB of address space", () => {
-  expect(createLimitMemory(1_000_000).byteLength).toBe(2 ** 21 * 16 + 64 + 4096 + 32_768)
+  expect(createLimitMemory(1_000_000).byteLength).toBe(2 ** 21 * 16 + 64 + 4096 + 131_072)
   expect(new LimitTable(createLimitMemory(1)).slots).toBe(1024)
 })
 

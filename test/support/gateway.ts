@@ -16,6 +16,7 @@ import { SlotDirectory } from "../../src/upstream/slots.ts"
 import { Upstreams } from "../../src/upstream/upstreams.ts"
 import { exampleConfig } from "./config.ts"
 import { NOBODY } from "./identity.ts"
+import { makeLimits } from "./limits.ts"
 import { type LoggedEvent, memoryLog } from "./memory_log.ts"
 
 export interface TestGateway {
@@ -74,6 +75,7 @@ export function makeGateway(
       random: Math.random,
       log,
       identity,
+      limits: makeLimits(),
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,

@@ -1,5 +1,6 @@
 import type { PolicyDeps } from "../../src/policies/policy.ts"
 import { NOBODY } from "./identity.ts"
+import { makeLimits } from "./limits.ts"
 
 /** What policies compile with, standing still: time 0, wall clock 2025-01-01, random 0.5, logs to nowhere. */
 export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
@@ -10,6 +11,7 @@ export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
     random: () => 0.5,
     log: { debug: nowhere, info: nowhere, warn: nowhere, error: nowhere },
     identity: NOBODY,
+    limits: makeLimits(),
     accessLog: { append: nowhere },
     ...changes,
   }

@@ -1,0 +1,170 @@
+import { bodyLength } from "../http1/body.ts"
+import type { Principal } from "../identity/principal.ts"
+import { AddressList } from "../lib/address_list.ts"
+import { type HashKey, KeyedHash } from "../lib/keyed_hash.ts"
+import { parseRate } from "../lib/rate.ts"
+import type { LimitCount } from "../observe/limit_counts.ts"
+import { type Bucket, Decision, type LimitTable, OVERFLOW_GROUPS } from "../store/limit_table.ts"
+import type { Exchange } from "../upstream/exchange.ts"
+import { compileKeyPart, type KeyPart } from "./limit_key.ts"
+import { type LimitOptions, nameOf, partsOf } from "./limit_options.ts"
+import type { Limits } from "./limits.ts"
+import type { PolicyRoute } from "./policy.ts"
+
+/** A rate as it applies to some callers, with what is said of it in every answer. */
+export interface RatedBucket extends Bucket {
+  readonly burst: number
+  /** `"name";q=100;w=60` of the field RateLimit-Policy. */
+  readonly policyText: string
+  /** Takes from it whatever it holds. */
+  readonly debt: Bucket
+}
+
+const hash = new KeyedHash()
+
+/**
+ * One limit of a route. It also holds what it has found of the request at hand: all of a request's limits are
+ * asked in one go, so nothing comes between.
+ */
+export class Limit {
+  readonly name: string
+  readonly enforced: boolean
+  readonly headers: boolean
+  readonly count: LimitCount
+  readonly decision = new Decision()
+  /** Of the request at hand. */
+  bucket: RatedBucket
+  cost = 1
+  #high = 0
+  #low = 0
+
+  readonly #table: LimitTable
+  readonly #key: HashKey
+  readonly #parts: readonly KeyPart[]
+  readonly #base: RatedBucket
+  readonly #byRole: readonly (readonly [role: string, bucket: RatedBucket])[]
+  readonly #byTier: ReadonlyMap<string, RatedBucket>
+  readonly #fixedCost: number
+  /** Bytes a token pays for; 0: the cost is fixed. */
+  readonly bytesPerToken: number
+  readonly #exempt: ((exchange: Exchange) => boolean) | undefined
+
+  constructor(options: LimitOptions, limits: Limits, route: PolicyRoute) {
+    this.name = nameOf(options)
+    this.enforced = options.mode === "enforce"
+    this.headers = options.headers
+    this.count = limits.counter(this.name)
+    this.#table = limits.table
+    hash.start(limits.key).text(this.name).text(options.scope).text(placeOf(options, route)).finish()
+    this.#key = [hash.high, hash.low]
+    const overflow = hash.low % OVERFLOW_GROUPS
+    const rated = (each: Pick<LimitOptions, "rate" | "burst">) => compileBucket(this.name, each, overflow)
+    this.#parts = partsOf(options).map((part) => compileKeyPart(part, route))
+    this.#base = rated(options)
+    this.#byRole = Object.entries(options.roles).map(([role, each]) => [role, rated(each)])
+    this.#byTier = new Map(Object.entries(options.tiers).map(([tier, each]) => [tier, rated(each)]))
+    this.#fixedCost = typeof options.cost === "number" ? options.cost : 1
+    this.bytesPerToken = typeof options.cost === "number" ? 0 : options.cost.per_body
+    this.#exempt = compileExempt(options.exempt)
+    this.bucket = this.#base
+  }
+
+  /** Finds out whose bucket the request is for and what it costs. `false`: it is not limited. */
+  address(exchange: Exchange): boolean {
+    if (this.#exempt?.(exchange)) return false
+    this.bucket = this.#bucketOf(exchange.principal)
+    this.cost = this.bytesPerToken === 0 ? this.#fixedCost : this.#costOf(bodyLength(exchange.body) ?? 0)
+    hash.start(this.#key)
+    for (let i = 0; i < this.#parts.length; i++) this.#parts[i]!(hash, exchange)
+    hash.finish()
+    this.#high = hash.high
+    this.#low = hash.low
+    return true
+  }
+
+  /** Looks whether the bucket has the cost; the answer is in `decision`. */
+  peek(nowMs: number): boolean {
+    this.#table.peek(this.#high, this.#low, this.bucket, this.cost, nowMs, this.decision)
+    return this.decision.allowed
+  }
+
+  /** Takes the cost if the bucket has it; the answer is in `decision`. */
+  take(nowMs: number): boolean {
+    this.#table.take(this.#high, this.#low, this.bucket, this.cost, nowMs, this.decision)
+    if (this.decision.shared) this.count.overflowed()
+    return this.decision.allowed
+  }
+
+  giveBack(): void {
+    this.#table.giveBack(this.#high, this.#low, this.bucket, this.cost)
+  }
+
+  /** Charges what a body has cost beyond what was taken before its length was known. */
+  chargeRest(exchange: Exchange, nowMs: number): void {
+    if (!this.address(exchange)) return
+    const rest = this.#costOf(exchange.bytesIn) - this.#costOf(0)
+    if (rest > 0) this.#table.take(this.#high, this.#low, this.bucket.debt, rest, nowMs, this.decision)
+  }
+
+  /** Never more than the bucket holds, or it could never pass. */
+  #costOf(bytes: number): number {
+    return Math.max(1, Math.min(Math.ceil(bytes / this.bytesPerToken), this.bucket.burst))
+  }
+
+  #bucketOf(principal: Principal | undefined): RatedBucket {
+    if (principal === undefined) return this.#base
+    for (let i = 0; i < this.#byRole.length; i++) {
+      const row = this.#byRole[i]!
+      if (principal.roles.includes(row[0])) return row[1]
+    }
+    return this.#byTier.get(principal.tier) ?? this.#base
+  }
+}
+
+function placeOf({ scope }: LimitOptions, route: PolicyRoute): string {
+  switch (scope) {
+    case "route":
+      return route.label
+    case "service":
+      return route.service
+    case "global":
+      return ""
+  }
+}
+
+function compileBucket(
+  name: string,
+  { rate, burst: most }: Pick<LimitOptions, "rate" | "burst">,
+  overflow: number,
+): RatedBucket {
+  const parsed = parseRate(rate)
+  if (typeof parsed === "string") throw new Error(`compiling rate_limit: ${parsed}`)
+  const emissionMs = parsed.perMs / parsed.count
+  const burst = most ?? parsed.count
+  const toleranceMs = emissionMs * burst
+  return {
+    emissionMs,
+    toleranceMs,
+    overflow,
+    burst,
+    policyText: `"${name}";q=${burst};w=${Math.max(1, Math.ceil(toleranceMs / 1000))}`,
+    debt: { emissionMs, toleranceMs: Number.POSITIVE_INFINITY, overflow },
+  }
+}
+
+function compileExempt(exempt: LimitOptions["exempt"]): ((exchange: Exchange) => boolean) | undefined {
+  const { roles, tiers, methods, paths } = exempt
+  const ips = exempt.ips.length === 0 ? undefined : new AddressList(exempt.ips)
+  if (ips === undefined && [roles, tiers, methods, paths].every((list) => list.length === 0)) return undefined
+  const exact = paths.filter((path) => !path.endsWith("/*"))
+  const below = paths.filter((path) => path.endsWith("/*")).map((path) => path.slice(0, -1))
+  return ({ principal, method, path, client }) => {
+    if (methods.includes(method) || exact.includes(path)) return true
+    for (const prefix of below) if (path.startsWith(prefix)) return true
+    if (principal !== undefined) {
+      if (tiers.includes(principal.tier)) return true
+      for (const role of roles) if (principal.roles.includes(role)) return true
+    }
+    return ips?.has(client) ?? false
+  }
+}

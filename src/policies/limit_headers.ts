@@ -1,0 +1,39 @@
+import type { Exchange } from "../upstream/exchange.ts"
+import type { Limit } from "./limit.ts"
+
+/**
+ * Tells the client of its limits: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers,
+ * structured fields) of all of them, `X-RateLimit-*` of the tightest one, which is the one that refuses, else the
+ * one with room for the fewest requests like this. `q` is the burst and `w` the seconds a whole bucket takes to
+ * fill; `r` the tokens left, `t` and `X-RateLimit-Reset` the seconds until the bucket is full.
+ */
+export function writeLimitHeaders(
+  limits: readonly Limit[],
+  refusing: Limit | undefined,
+  { responseEdits }: Exchange,
+): void {
+  let tightest: Limit | undefined
+  let policies = ""
+  let states = ""
+  for (let i = 0; i < limits.length; i++) {
+    const limit = limits[i]!
+    if (!limit.headers) continue
+    const { remaining, resetMs } = limit.decision
+    const state = `"${limit.name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`
+    policies = policies === "" ? limit.bucket.policyText : `${policies}, ${limit.bucket.policyText}`
+    states = states === "" ? state : `${states}, ${state}`
+    if (tightest === undefined || isTighter(limit, tightest, refusing)) tightest = limit
+  }
+  if (tightest === undefined) return
+  const { remaining, resetMs } = tightest.decision
+  responseEdits.set("x-ratelimit-limit", String(tightest.bucket.burst))
+  responseEdits.set("x-ratelimit-remaining", String(remaining))
+  responseEdits.set("x-ratelimit-reset", String(Math.ceil(resetMs / 1000)))
+  responseEdits.set("ratelimit-policy", policies)
+  responseEdits.set("ratelimit", states)
+}
+
+function isTighter(a: Limit, b: Limit, refusing: Limit | undefined): boolean {
+  if (b === refusing) return false
+  return a === refusing || a.decision.remaining / a.cost < b.decision.remaining / b.cost
+}

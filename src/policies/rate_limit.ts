@@ -1,0 +1,87 @@
+import type { Exchange } from "../upstream/exchange.ts"
+import { type Failure, fail } from "./failure.ts"
+import { Limit } from "./limit.ts"
+import { writeLimitHeaders } from "./limit_headers.ts"
+import { checkLimits, LimitsSchema, limitsOf } from "./limit_options.ts"
+import { definePolicy, type PolicySteps } from "./policy.ts"
+
+/**
+ * Limits how often callers may come. A request needs room in all limits of its route and is charged to all of them
+ * or to none: all are looked at first, so that a refusal writes nothing, and only then taken. Should another thread
+ * empty one of them in between, those taken are given back; until then, others may find them emptier than they are.
+ */
+export const rateLimit = definePolicy({
+  name: "rate_limit",
+  doc: "Limits how often callers may come (429): token buckets, exact over all workers.",
+  // A bug in counting should not take the services down that it protects.
+  failsClosed: false,
+  schema: LimitsSchema,
+  check: (options, route) => checkLimits(limitsOf(options), route),
+  compile(options, { limits: shared, now }, route): PolicySteps {
+    const all = limitsOf(options).map((each) => new Limit(each, shared, route))
+    const enforced = all.filter((limit) => limit.enforced)
+    const shadows = all.filter((limit) => !limit.enforced)
+    /** Of the request at hand: the limits it is not exempt from. */
+    const asked: Limit[] = []
+
+    function request(exchange: Exchange): Failure | undefined {
+      const nowMs = now()
+      asked.length = 0
+      for (let i = 0; i < enforced.length; i++) if (enforced[i]!.address(exchange)) asked.push(enforced[i]!)
+      const refusing = takeAll(asked, nowMs)
+      writeLimitHeaders(asked, refusing, exchange)
+      if (refusing !== undefined) {
+        refusing.count.refused()
+        shared.log.exceeded(refusing.name, "enforce", exchange)
+        const retryAfterS = Math.max(1, Math.ceil(refusing.decision.retryAfterMs / 1000))
+        return fail("RATE_LIMITED", {
+          details: { limit: refusing.name, retry_after: retryAfterS },
+          retryAfterS,
+        })
+      }
+      for (let i = 0; i < asked.length; i++) asked[i]!.count.allowed()
+      for (let i = 0; i < shadows.length; i++) {
+        const limit = shadows[i]!
+        if (!limit.address(exchange)) continue
+        if (limit.take(nowMs)) limit.count.allowed()
+        else {
+          limit.count.shadowed()
+          shared.log.exceeded(limit.name, "shadow", exchange)
+        }
+      }
+      return undefined
+    }
+
+    const byBody = all.filter((limit) => limit.bytesPerToken > 0)
+    if (byBody.length === 0) return { request }
+    return {
+      request,
+      // A body that told no length is charged when it is known how long it was.
+      done(exchange) {
+        if (exchange.bytesIn === 0 || exchange.failure === "RATE_LIMITED") return
+        if (exchange.header("content-length") !== undefined) return
+        for (const limit of byBody) limit.chargeRest(exchange, now())
+      },
+    }
+  },
+})
+
+/** Takes from all, or from none: then the one that makes the client wait longest is returned. */
+function takeAll(limits: readonly Limit[], nowMs: number): Limit | undefined {
+  if (limits.length > 1) {
+    let refusing: Limit | undefined
+    for (let i = 0; i < limits.length; i++) {
+      const limit = limits[i]!
+      if (limit.peek(nowMs)) continue
+      if (refusing === undefined || limit.decision.retryAfterMs > refusing.decision.retryAfterMs)
+        refusing = limit
+    }
+    if (refusing !== undefined) return refusing
+  }
+  for (let i = 0; i < limits.length; i++) {
+    if (limits[i]!.take(nowMs)) continue
+    for (let j = 0; j < i; j++) limits[j]!.giveBack()
+    return limits[i]
+  }
+  return undefined
+}
