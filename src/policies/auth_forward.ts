@@ -20,7 +20,7 @@ export function compileForward(
   identity: Identity,
   service: string,
 ): Forward {
-  const withhold = compileWithhold(settings)
+  const withhold = compileWithholdRest(settings)
   return (exchange, principal) => {
     const { requestEdits } = exchange
     if (exchange.header("x-api-key") !== undefined) requestEdits.drop("x-api-key")
@@ -49,12 +49,21 @@ export function compileForward(
  * with which a service, or whoever reads its logs, could act as the caller.
  */
 export function compileWithhold(settings: Pick<AuthSettings, "session">): (exchange: Exchange) => void {
+  const withholdRest = compileWithholdRest(settings)
+  return (exchange) => {
+    // Another key is the service's own business here.
+    const key = exchange.header("x-api-key")
+    if (key !== undefined && looksLikeApiKey(key.trim())) exchange.requestEdits.drop("x-api-key")
+    withholdRest(exchange)
+  }
+}
+
+/** API keys in `Authorization`, and the session cookie. */
+function compileWithholdRest(settings: Pick<AuthSettings, "session">): (exchange: Exchange) => void {
   const cookie = settings.session.cookie
   const names = [sessionCookieName(settings, "https"), sessionCookieName(settings, "http")]
   return (exchange) => {
     const { requestEdits } = exchange
-    const key = exchange.header("x-api-key")
-    if (key !== undefined && looksLikeApiKey(key.trim())) requestEdits.drop("x-api-key")
     const authorization = exchange.header("authorization")
     if (authorization !== undefined && holdsApiKey(authorization)) requestEdits.drop("authorization")
     const cookies = exchange.header("cookie")
