@@ -208,7 +208,13 @@ function checkNeeds(decoded: Decoded, auth: AuthSettings, canSign: boolean, repo
   const uses: Path[] = []
   if (Object.keys(auth.providers).length > 0) uses.push(["auth", "providers"])
   if (auth.registration.enabled) uses.push(["auth", "registration"])
-  if (auth.mail !== undefined) uses.push(["auth", "mail"])
+  if (auth.mail !== undefined) {
+    uses.push(["auth", "mail"])
+    const protocol = URL.parse(auth.mail.smtp)?.protocol
+    // The value is not shown: it may hold a password.
+    if (protocol !== "smtp:" && protocol !== "smtps:")
+      report.problem(["auth", "mail", "smtp"], "must be smtp://host:port or smtps://host:port")
+  }
   if (decoded.isWritten(["auth", "family"])) uses.push(["auth", "family"])
   for (const at of uses) {
     if (!hasStore) report.problem(at, "needs store, where accounts are kept")

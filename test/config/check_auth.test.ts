@@ -29,6 +29,12 @@ const route = (keys: string, section = `secret: ${SECRET}`) =>
 const ISSUER = (keys: string) => `issuers: [{ audience: [api], ${keys} }]`
 const STORE = "store: 'sqlite::memory:'"
 
+test("a mail server that is none is refused", () => {
+  const mail =
+    'mail: { smtp: "mail.example:25", from: a@b.c, reset_url: "https://a/{token}", verify_url: "https://a/{token}" }'
+  expect(auth(mail, STORE)).toEqual(["auth.mail.smtp: must be smtp://host:port or smtps://host:port"])
+})
+
 describe("a section auth that is refused", () => {
   const cases: [name: string, keys: string, wanted: string][] = [
     [
@@ -37,6 +43,11 @@ describe("a section auth that is refused", () => {
       "auth.access_token_ttl: must be more than 0 and at most 24h",
     ],
     ["no access tokens", "access_token_ttl: 0", "auth.access_token_ttl: must be more than 0 and at most 24h"],
+    [
+      "a mail without its token",
+      'mail: { smtp: "smtp://mail.example", from: a@b.c, reset_url: "https://a/", verify_url: "https://a/{token}" }',
+      "auth.mail.reset_url: expected text that matches \\{token\\}",
+    ],
     ["a wide leeway", "leeway: 61s", "auth.leeway: must be at most 60s"],
     ["a long grace", "refresh_grace: 6m", "auth.refresh_grace: must be at most 5m"],
     [
