@@ -15,6 +15,7 @@ const REQUIRED: readonly (readonly [probe: string, debianPackage: string])[] = [
   ["command -v openssl", "openssl"],
   ["command -v curl", "curl"],
   ["command -v promtool", "prometheus"],
+  ["command -v chromium", "chromium"],
   ["/usr/bin/python3 -c 'import websockets'", "python3-websockets"],
 ]
 

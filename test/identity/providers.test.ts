@@ -160,7 +160,7 @@ test("an answer that names another issuer is refused (RFC 9207)", async () => {
 })
 
 const nowS = () => Math.floor(Date.now() / 1000)
-const WRONG_CLAIMS: readonly (readonly [name: string, claims: () => JWTPayload])[] = [
+const WRONG_CLAIMS: readonly (readonly [name: string, claims: () => Record<string, unknown>])[] = [
   ["another nonce", () => ({ nonce: "n".repeat(43) })],
   ["no nonce", () => ({ nonce: undefined })],
   ["another audience", () => ({ aud: "somebody else" })],

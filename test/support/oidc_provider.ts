@@ -25,23 +25,29 @@ export const CLIENT_SECRET = "a-secret-of-the-gateway-at-the-provider"
 export class OpenIdProvider {
   readonly #server: Server
   readonly issuer: string
+  #answer: (request: IncomingMessage, response: ServerResponse) => unknown = () => undefined
 
-  private constructor(server: Server, issuer: string) {
+  private constructor(server: Server) {
     this.#server = server
-    this.issuer = issuer
+    this.issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    server.on("request", (request, response) => void this.#answer(request, response))
   }
 
   static async start(options: OpenIdProviderOptions): Promise<OpenIdProvider> {
-    let answer: (request: IncomingMessage, response: ServerResponse) => unknown = () => undefined
-    const server = createServer((request, response) => void answer(request, response))
+    const server = createServer()
     await new Promise<void>((resolve) => server.listen(options.port ?? 0, "127.0.0.1", resolve))
-    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    answer = createProvider(issuer, options).callback()
-    return new OpenIdProvider(server, issuer)
+    const provider = new OpenIdProvider(server)
+    provider.restart(options)
+    return provider
   }
 
   get port(): number {
     return Number(new URL(this.issuer).port)
+  }
+
+  /** Begins anew with other options, remembering nothing. */
+  restart(options: OpenIdProviderOptions): void {
+    this.#answer = createProvider(this.issuer, options).callback()
   }
 
   /** An access token it issues for the API, as a service would get one. */
