@@ -69,6 +69,14 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
       { path: "/good/*", service: "good", strip_prefix: "/good" },
       { path: "/halfdead", service: "halfdead" },
       { path: "/failing", service: "failing" },
+      {
+        path: "/few",
+        respond: {},
+        rate_limit: [
+          { name: "few", by: "ip", rate: "3/h" },
+          { name: "fewer", by: "ip", rate: "2/h", mode: "shadow" },
+        ],
+      },
       { path: "/ws", service: "sockets", websocket: "relay" },
     ],
   }
@@ -88,6 +96,7 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   expect(await statuses("/nowhere", 2)).toEqual([404, 404])
   expect(await statuses("/halfdead", 2)).toEqual([200, 200])
   expect(await statuses("/failing", 4)).toEqual([500, 500, 500, 503])
+  expect(await statuses("/few", 5)).toEqual([200, 200, 200, 429, 429])
   const wrong = { headers: { authorization: "Bearer x" } }
   expect(await statuses("/ws", 2, wrong)).toEqual([401, 401])
   const socket = await openWs(`ws://127.0.0.1:${gateway.port}/ws`)
@@ -141,6 +150,12 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_websocket_bytes_total", { direction: "to_client" }, 5],
     ["gatehouse_authentications_total", { method: "jwt", result: "malformed" }, 2],
     ["gatehouse_identity_events_total", { event: "keys_fetched", outcome: "success" }, 1],
+    ["gatehouse_rate_limit_total", { limit: "few", result: "allowed" }, 3],
+    ["gatehouse_rate_limit_total", { limit: "few", result: "refused" }, 2],
+    ["gatehouse_rate_limit_total", { limit: "fewer", result: "allowed" }, 2],
+    ["gatehouse_rate_limit_total", { limit: "fewer", result: "shadowed" }, 1],
+    ["gatehouse_rate_limit_overflow_total", { limit: "few" }, 0],
+    ["gatehouse_rate_limit_keys", {}, 2],
     ["gatehouse_faults_total", {}, 0],
     ["gatehouse_metrics_dropped_total", {}, 0],
     ["gatehouse_breaker_state", FAILING, 2],
