@@ -38,19 +38,26 @@ async function answerIntrospect(
   const { form } = parameters
   if (!parameters.ok) return refuseOAuth(request, form, "invalid_request", parameters.message)
   const asker = await askerOf(context, throttle, asked, parameters.values)
-  if (typeof asker === "object") return refuseClient(request, form, asker)
+  const record = (outcome: "success" | "failure", actor: string, subject: string, active: number) =>
+    context.audit(context.store, {
+      action: "token.introspect",
+      outcome,
+      actor,
+      subject,
+      client: asked.client,
+      requestId: asked.requestId,
+      details: { active },
+    })
+  if (typeof asker === "object") {
+    await record("failure", "", "", 0)
+    context.count("introspect", "failure")
+    return refuseClient(request, form, asker)
+  }
   const token = parameters.values.get("token")
   if (token === undefined) return refuseOAuth(request, form, "invalid_request", NO_TOKEN)
   const told = await introspect(context, token)
-  await context.audit(context.store, {
-    action: "token.introspect",
-    outcome: "success",
-    actor: asker,
-    subject: told.active && typeof told.jti === "string" ? told.jti : "",
-    client: asked.client,
-    requestId: asked.requestId,
-    details: { active: told.active ? 1 : 0 },
-  })
+  const subject = told.active && typeof told.jti === "string" ? told.jti : ""
+  await record("success", asker, subject, told.active ? 1 : 0)
   context.count("introspect", "success")
   return ok(told)
 }
