@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test"
 import { openAccounts, PASSWORD, principalOf } from "../../support/accounts.ts"
 import { sharedPostgres } from "../../support/postgres.ts"
-import { closeStores } from "../../support/store.ts"
+import { closeStores, openTransaction } from "../../support/store.ts"
 
 afterEach(closeStores)
 
@@ -159,6 +159,25 @@ for (const database of ["sqlite", "postgres"] as const)
       "CONFLICT",
     ])
   })
+
+test("[V-auth.5] a child made while another one is being made counts that one too", async () => {
+  const url = await (await sharedPostgres()).createDatabase()
+  const { create, ann, store } = await openFamily({ family: { max_children: 1 } }, url)
+  const { body: kim } = await create()
+  await store.run("UPDATE users SET parent_id = NULL WHERE id = $1", [kim.id])
+  const other = await openTransaction(store)
+  await other.sql.run("UPDATE users SET parent_id = $2 WHERE id = $1", [kim.id, ann.id])
+  await other.sql.run("UPDATE users SET status = status WHERE id = $1", [ann.id])
+  const second = create({ ...KIM, login: "lou" })
+  let waiting = 0
+  for (let looks = 0; waiting === 0 && looks < 2000; looks++) {
+    const row = await store.get<{ n: number }>("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")
+    waiting = row!.n
+  }
+  expect(waiting).toBe(1)
+  await other.end()
+  expect((await second).code).toBe("CONFLICT")
+})
 
 test("a login that is taken is a conflict, in whatever spelling", async () => {
   const { create } = await openFamily()
