@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { join } from "node:path"
 import { createApiKey } from "../../src/identity/api_key_format.ts"
 import { ADMIN_TOKEN, endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
 import { sqliteUrl } from "../support/store_urls.ts"
@@ -134,6 +135,24 @@ test("[C-2.6] what operators did and who was refused is counted and on record", 
   expect(metrics).toMatch(/gatehouse_identity_events_total\{event="api_key",outcome="success"\} [1-9]/)
   const { records } = await admin(gateway, "GET", `/audit?actor=admin&subject=${id}`)
   expect(records).toMatchObject([{ action: "api_key.create", client: "127.0.0.1" }])
+})
+
+test("[C-11.1] the requests the README shows for people, keys and services work as printed", async () => {
+  const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text()
+  const section = readme.slice(readme.indexOf("### People, keys and services"))
+  const lines = /```sh\n([\s\S]*?)```/.exec(section)![1]!
+  expect(lines.match(/^curl -s /gm)!.length).toBeGreaterThan(3)
+  const script = lines
+    .replaceAll("127.0.0.1:9080", `127.0.0.1:${gateway.adminPort}`)
+    .replaceAll("only-for-a-first-try", ADMIN_TOKEN)
+    .replaceAll("curl -s ", "curl -sS --fail-with-body ")
+  const run = Bun.spawn(["bash", "-e", "-c", script], { stdout: "pipe", stderr: "pipe" })
+  const [out, errors, code] = [
+    await new Response(run.stdout).text(),
+    await new Response(run.stderr).text(),
+    await run.exited,
+  ]
+  expect([errors, code, out]).toEqual(["", 0, expect.stringContaining('"next_cursor":')])
 })
 
 /** In the right form, but of nobody. */
