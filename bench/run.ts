@@ -3,6 +3,7 @@ import { failover } from "./failover.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { plain } from "./plain.ts"
+import { provider } from "./provider.ts"
 import { reloads } from "./reloads.ts"
 import { streaming } from "./streaming.ts"
 
@@ -13,6 +14,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   streaming,
   idle,
   identity,
+  provider,
 }
 
 const asked = process.argv.slice(2)

@@ -38,7 +38,7 @@ afterAll(async () => {
 })
 
 async function start(): Promise<{ provider: OpenIdProvider; gateway: GatewayProcess; origin: string }> {
-  const provider = await OpenIdProvider.start({ redirectUris: [], keys: [key] })
+  const provider = await OpenIdProvider.start({ keys: [key] })
   const gateway = await startGateway({
     server: { tls: { cert: certificate.certFile, key: certificate.keyFile } },
     store: "sqlite:./accounts.db",

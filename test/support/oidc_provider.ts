@@ -10,7 +10,8 @@ export async function providerKey(kid: string): Promise<JWK> {
 }
 
 export interface OpenIdProviderOptions {
-  readonly redirectUris: readonly string[]
+  /** Default: one that is nobody's. */
+  readonly redirectUris?: readonly string[]
   readonly keys: readonly JWK[]
   /** Default: any. */
   readonly port?: number
@@ -76,7 +77,7 @@ function createProvider(issuer: string, options: OpenIdProviderOptions): Provide
       {
         client_id: CLIENT_ID,
         client_secret: CLIENT_SECRET,
-        redirect_uris: [...options.redirectUris],
+        redirect_uris: [...(options.redirectUris ?? ["https://nobody.example/callback"])],
         grant_types: ["authorization_code", "client_credentials"],
         scope: "openid email profile read",
       },
@@ -100,7 +101,7 @@ function createProvider(issuer: string, options: OpenIdProviderOptions): Provide
           scope: "read",
           audience: "api",
           accessTokenFormat: "jwt",
-          accessTokenTTL: 300,
+          accessTokenTTL: 3600,
           jwt: { sign: { alg: "RS256" } },
         }),
       },
