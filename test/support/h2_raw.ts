@@ -45,6 +45,8 @@ function text(value: string): Buffer {
 export interface H2Outcome {
   /** How the stream was answered: a status this table knows by number, another one, or an error. */
   readonly kind: "200" | "400" | "other status" | "stream error" | "connection error" | "closed"
+  /** `undefined`: there was no answer, or its status is written in a way this reader does not know. */
+  readonly status?: number | undefined
 }
 
 /** Static table entries of HPACK that stand for a whole :status (RFC 7541 appendix A). */
@@ -91,8 +93,38 @@ function outcomeOf(bytes: Buffer): H2Outcome | undefined {
     if (type === FRAME.GOAWAY) return { kind: "connection error" }
     if (stream === 1 && type === FRAME.RST_STREAM) return { kind: "stream error" }
     if (stream === 1 && type === FRAME.HEADERS)
-      return { kind: STATUS_BY_FIRST_BYTE[bytes[at + 9]!] ?? "other status" }
+      return {
+        kind: STATUS_BY_FIRST_BYTE[bytes[at + 9]!] ?? "other status",
+        status: readStatus(bytes.subarray(at + 9)),
+      }
     at += 9 + length
   }
   return undefined
+}
+
+const INDEXED_STATUSES = [200, 204, 206, 304, 400, 404, 500]
+/** Huffman codes of the digits, as bits (RFC 7541 appendix B). */
+const DIGITS = "00000 00001 00010 011001 011010 011011 011100 011101 011110 011111".split(" ")
+
+/** The status a header block begins with: an entry of the static table, or a literal under one of its names. */
+function readStatus(block: Buffer): number | undefined {
+  const first = block[0]!
+  if (first >= 128) return INDEXED_STATUSES[first - 136]
+  // Literals: with indexing (01…), without (0000…) and never indexed (0001…).
+  const name = first >= 64 ? first & 63 : first & 15
+  if (name < 8 || name > 14) return undefined
+  const value = block.subarray(2, 2 + (block[1]! & 127))
+  return Number(block[1]! >= 128 ? huffmanDigits(value) : value.toString("latin1"))
+}
+
+function huffmanDigits(bytes: Buffer): string {
+  let bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("")
+  let text = ""
+  while (text.length < 3) {
+    const digit = DIGITS.findIndex((code) => bits.startsWith(code))
+    if (digit === -1) return "NaN"
+    text += digit
+    bits = bits.slice(DIGITS[digit]!.length)
+  }
+  return text
 }
