@@ -13,8 +13,8 @@ export class LimitKeeper {
     this.#table = new LimitTable(this.memory.table)
   }
 
-  /** About how many buckets are not full. */
+  /** How many buckets are not full. */
   keys(nowMs: number): number {
-    return this.#table.estimateKeys(nowMs)
+    return this.#table.countKeys(nowMs)
   }
 }

@@ -250,7 +250,7 @@ export const METRICS: readonly Metric[] = [
   },
   {
     name: "gatehouse_rate_limit_keys",
-    help: "Buckets that are not full just now, about; limits.max_keys is the room for them.",
+    help: "Buckets of rate limits that are not full just now; limits.max_keys is the room for them.",
     type: "gauge",
     labels: [],
   },

@@ -40,6 +40,8 @@ const CLOCK_SKEW_MS = 20
 const ROUNDING_MS = 2 ** -11
 /** More buckets ahead than this is no debt but another clock, or another rate: nobody waits longer. */
 const MOST_BUCKETS_AHEAD = 8
+/** A count of so many takes some milliseconds. */
+const MOST_SETS_COUNTED = 2 ** 17
 /** Tries for a lock before it is waited for, and waits of 1 ms before its holder counts as dead. */
 const SPINS = 200
 const WAITS = 50
@@ -125,7 +127,7 @@ export class LimitTable {
     }
   }
 
-  /** What `take` would find now, taking nothing. */
+  /** Whether `take` would be allowed now, taking nothing: `remaining` and `resetMs` are those before. */
   peek(high: number, low: number, bucket: Bucket, cost: number, nowMs: number, into: Decision): void {
     const key = keyOf(high, low)
     const slot = this.#find(key, (low & this.#setMask) * WAYS)
@@ -135,6 +137,7 @@ export class LimitTable {
         ? this.#toDouble(Atomics.load(this.#shared, sharedAt(bucket, key)))
         : this.#toDouble(Atomics.load(this.#bits, slot))
     decide(tat, bucket, cost, nowMs, into)
+    if (into.allowed) tell(into.resetMs - cost * bucket.emissionMs, bucket, into)
   }
 
   /** Puts back what `take` took a moment ago. Until then others found it gone, so they may have been refused. */
@@ -150,10 +153,10 @@ export class LimitTable {
     }
   }
 
-  /** About how many keys are not idle, from at most `samples` sets spread over the table. */
-  estimateKeys(nowMs: number, samples = 1024): number {
+  /** How many keys are not idle; of a table of more than two million slots an estimate from so many. */
+  countKeys(nowMs: number): number {
     const sets = this.slots / WAYS
-    const step = Math.max(1, Math.floor(sets / samples))
+    const step = Math.max(1, Math.floor(sets / MOST_SETS_COUNTED))
     let used = 0
     let seen = 0
     for (let set = 0; set < sets; set += step) {
@@ -253,6 +256,12 @@ function decide(tat: number, bucket: Bucket, cost: number, nowMs: number, into: 
     into.nextMs = start
   }
   into.retryAfterMs = into.allowed ? 0 : waitMs
-  into.resetMs = start - nowMs
-  into.remaining = Math.max(0, Math.floor((toleranceMs - into.resetMs) / emissionMs + 1e-6))
+  tell(start - nowMs, bucket, into)
+}
+
+/** `aheadMs`: how far the arrival time is ahead. */
+function tell(aheadMs: number, { emissionMs, toleranceMs }: Bucket, into: Decision): void {
+  into.resetMs = Math.max(0, aheadMs)
+  // The millionth makes up for divisions that end just below a whole number.
+  into.remaining = Math.max(0, Math.floor((toleranceMs - aheadMs) / emissionMs + 1e-6))
 }
