@@ -3,8 +3,10 @@ import { type AnyElysia, Elysia } from "elysia"
 import { type Pattern, parsePattern } from "../config/pattern.ts"
 import { effectivePolicies } from "../config/policies.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
+import { ANY_CALLER } from "../policies/auth.ts"
 import { authInWords } from "../policies/auth_words.ts"
 import { FAILURES, type FailureCode } from "../policies/failure.ts"
+import { identityPaths } from "./openapi_identity.ts"
 import { securityOf, securitySchemes } from "./openapi_security.ts"
 
 type Json = Record<string, unknown>
@@ -42,7 +44,7 @@ export async function openApiText(config: Config, version: string, builtin: AnyE
     servers: [{ url: "/" }],
     security: [],
     tags: tagsOf(config),
-    paths: pathsOf(config),
+    paths: { ...ownPathsOf(config), ...pathsOf(config) },
     components: {
       schemas: { Error: ERROR_SCHEMA },
       responses: errorResponses(),
@@ -56,6 +58,13 @@ export async function openApiText(config: Config, version: string, builtin: AnyE
   const response = await app.handle(new Request("http://localhost/spec"))
   return response.text()
 }
+
+const ownPathsOf = (config: Config): Json =>
+  identityPaths(
+    config,
+    (status) => ({ $ref: `#/components/responses/${statusName(status)}` }),
+    securityOf(config, ANY_CALLER),
+  )
 
 const ERROR_SCHEMA = {
   type: "object",
@@ -115,7 +124,11 @@ function errorResponse(codes: readonly FailureCode[]): Json {
 function tagsOf(config: Config): Json[] {
   const services = new Set(config.routes.map((route) => route.service).filter((name) => name !== undefined))
   const tags = [...services].map((name) => ({ name, description: `Routes of the service ${name}.` }))
-  return [{ name: "gateway", description: "Answered by the gateway itself." }, ...tags]
+  return [
+    { name: "gateway", description: "Answered by the gateway itself." },
+    { name: "identity", description: "Accounts, sign-in and tokens; answered by the gateway itself." },
+    ...tags,
+  ]
 }
 
 /** Paths that differ in parameter names only are one path to OpenAPI: the first one names them. */

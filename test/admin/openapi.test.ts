@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test"
 import { BaseResolver, createConfig, lintDocument, Source } from "@redocly/openapi-core"
+import { identityRoutes } from "../../src/admin/auth/endpoints.ts"
+import { IDENTITY_REFERENCE } from "../../src/admin/auth/reference.ts"
 import { createHealth } from "../../src/admin/health.ts"
 import { openApiText } from "../../src/admin/openapi.ts"
 import type { Config } from "../../src/config/schema.ts"
@@ -28,6 +30,13 @@ async function documentOf(config: Config): Promise<Json> {
   return JSON.parse(await openApiText(config, "1.2.3", health()))
 }
 
+const accountsConfig = () =>
+  exampleConfig({
+    store: "sqlite::memory:",
+    auth: { secret: "0123456789abcdefghijklmnopqrstuvwxyz" },
+    routes: [{ path: "/open", methods: ["GET"], respond: {} }],
+  })
+
 const ROUTES = [
   {
     path: "/users/:id",
@@ -47,7 +56,7 @@ const ROUTES = [
 const config = () =>
   exampleConfig({ services: { users: { instances: ["http://127.0.0.1:9"] } }, routes: ROUTES })
 
-test.each([config, protectedConfig])(
+test.each([config, protectedConfig, accountsConfig])(
   "[C-12.1] an OpenAPI linter finds no error in the document",
   async (make) => {
     const text = await openApiText(make(), "1.2.3", health())
@@ -127,4 +136,18 @@ test("the built-in endpoints are documented, the pages that show them are not", 
       .sort(),
   ).toEqual(["/health", "/health/dependencies", "/health/live", "/health/ready"])
   expect(Object.keys(paths).filter((path) => path.startsWith("/ui") || path.startsWith("/docs"))).toEqual([])
+})
+
+test("[C-12.2] every endpoint of identity is described once, with an example of each body", async () => {
+  const { paths } = await documentOf(accountsConfig())
+  const known = identityRoutes(accountsConfig()).flatMap(({ path, methods }) =>
+    methods.map((method) => `${method} ${path.replace(/^\/api(?:\/v1)?/, "")}`),
+  )
+  expect(Object.keys(IDENTITY_REFERENCE).sort()).toEqual([...new Set(known)].sort())
+  const login = paths["/api/v1/auth/login"].post
+  expect(login.requestBody.content["application/json"].example.email).toBe("ada@example.com")
+  expect(login.security).toEqual([])
+  expect(Object.keys(login.responses)).toContain("429")
+  expect(paths["/api/v1/users/me"].get.security.length).toBeGreaterThan(0)
+  expect(paths["/api/v1/auth/sessions/{id}"].delete.parameters[0].name).toBe("id")
 })
