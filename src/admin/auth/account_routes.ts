@@ -14,7 +14,8 @@ import { clearedCookies, withCookies } from "./set_cookie.ts"
 /** The one thing people change about themselves: roles, tier and address are not theirs to set. */
 const changeBody = compileBody(strictObject({ display_name: DisplayName }))
 
-const about = (summary: string) => ({ detail: { summary, tags: ["auth"] }, parse: "none" as const })
+/** Bodies are read as they come, by `compileBody`. */
+const RAW = { parse: "none" } as const
 
 /** What people do with their own account. */
 export function accountRoutes(context: IdentityContext) {
@@ -37,7 +38,7 @@ export function accountRoutes(context: IdentityContext) {
         })
         return ok(publicUser(changed!))
       },
-      about("Change one's display name"),
+      RAW,
     )
     .delete(
       "/users/me",
@@ -57,6 +58,6 @@ export function accountRoutes(context: IdentityContext) {
           ? withCookies(gone, clearedCookies(settings(), asked.scheme))
           : gone
       },
-      about("Delete one's account and those of one's children"),
+      RAW,
     )
 }

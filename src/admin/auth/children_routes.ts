@@ -53,7 +53,8 @@ const NO_LOGIN = unfit(
 )
 const NOT_FOUND = fail("NOT_FOUND", { message: "You have no such child." })
 
-const about = (summary: string) => ({ detail: { summary, tags: ["auth"] }, parse: "none" as const })
+/** Bodies are read as they come, by `compileBody`. */
+const RAW = { parse: "none" } as const
 
 /** Parents and the accounts of their children; whoever else's child it is does not exist here. */
 export function childrenRoutes(accounts: Accounts) {
@@ -78,7 +79,7 @@ export function childrenRoutes(accounts: Accounts) {
         const children = await findChildren(context.store, own.user.id)
         return ok({ children: children.map(publicUser) })
       },
-      about("List one's children"),
+      RAW,
     )
     .post(
       "/users/me/children",
@@ -100,7 +101,7 @@ export function childrenRoutes(accounts: Accounts) {
         }
         return toAnswer(request, await createChild(accounts, own.user, wanted, own.actor), 201)
       },
-      about("Create an account for a child"),
+      RAW,
     )
     .get(
       "/users/me/children/:id",
@@ -110,7 +111,7 @@ export function childrenRoutes(accounts: Accounts) {
         const child = await findChild(context.store, own.user.id, params.id)
         return child === undefined ? refuse(request, NOT_FOUND) : ok(publicUser(child))
       },
-      about("Show one of one's children"),
+      RAW,
     )
     .patch(
       "/users/me/children/:id",
@@ -127,9 +128,7 @@ export function childrenRoutes(accounts: Accounts) {
           200,
         )
       },
-      about(
-        "Change a child's password, name, age limit or blocked content; all but the name end its sessions",
-      ),
+      RAW,
     )
     .delete(
       "/users/me/children/:id",
@@ -139,7 +138,7 @@ export function childrenRoutes(accounts: Accounts) {
         if (!(await deleteChild(accounts, own.user, params.id, own.actor))) return refuse(request, NOT_FOUND)
         return new Response(null, { status: 204, headers: { "cache-control": "no-store" } })
       },
-      about("Delete a child's account"),
+      RAW,
     )
 }
 

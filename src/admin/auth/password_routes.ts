@@ -50,7 +50,8 @@ const NO_SCOPE = unfit("/scope", "must be scopes with one space between them")
 const NO_EMAIL = unfit("/email", "is not an email address accounts can have here")
 const ACCEPTED = { status: "accepted" }
 
-const about = (summary: string) => ({ detail: { summary, tags: ["auth"] }, parse: "none" as const })
+/** Bodies are read as they come, by `compileBody`. */
+const RAW = { parse: "none" } as const
 
 /** Sign-in and everything else that has to do with passwords. */
 export function passwordRoutes(accounts: Accounts) {
@@ -71,7 +72,7 @@ export function passwordRoutes(accounts: Accounts) {
         const done = await register(accounts, { email, password, displayName }, askingOf(asked))
         return done.kind === "accepted" ? ok(ACCEPTED, 202) : refuse(request, toFailure(done))
       },
-      about("Create an account; the answer is the same when there is one already"),
+      RAW,
     )
     .post(
       "/auth/login",
@@ -97,7 +98,7 @@ export function passwordRoutes(accounts: Accounts) {
             return refuse(request, toFailure(done))
         }
       },
-      about("Sign in with a password, for tokens or a session cookie"),
+      RAW,
     )
     .post(
       "/auth/password/forgot",
@@ -108,7 +109,7 @@ export function passwordRoutes(accounts: Accounts) {
         const done = await requestPasswordReset(accounts, read.body.email, askingOf(asked))
         return done.kind === "accepted" ? ok(ACCEPTED, 202) : refuse(request, toFailure(done))
       },
-      about("Have a link for a new password mailed, if there is such an account"),
+      RAW,
     )
     .post(
       "/auth/password/reset",
@@ -120,7 +121,7 @@ export function passwordRoutes(accounts: Accounts) {
         if (done.kind === "changed") return ok({ status: "changed" })
         return refuse(request, done.kind === "wrong_token" ? WRONG_TOKEN : toFailure(done))
       },
-      about("Set a new password with the token that was mailed; ends all sessions"),
+      RAW,
     )
     .post(
       "/auth/email/verify",
@@ -132,7 +133,7 @@ export function passwordRoutes(accounts: Accounts) {
         if (done.kind === "throttled") return refuse(request, toFailure(done))
         return done.kind === "verified" ? ok({ status: "verified" }) : refuse(request, WRONG_TOKEN)
       },
-      about("Verify an email address with the token that was mailed"),
+      RAW,
     )
     .put(
       "/users/me/password",
@@ -149,7 +150,7 @@ export function passwordRoutes(accounts: Accounts) {
         if (done.kind === "wrong") return refuse(request, unfit("/old", "is wrong"))
         return refuse(request, toFailure(done, "/new"))
       },
-      about("Change one's password; ends all other sessions"),
+      RAW,
     )
 }
 

@@ -40,28 +40,18 @@ const NOT_SIGNED_IN = fail("AUTH_ERROR", {
 })
 const NO_ACCOUNT = fail("FORBIDDEN", { message: "This account of the provider may not sign in here." })
 
-const about = (summary: string) => ({ detail: { summary, tags: ["auth"] } })
-
 /** Sign-in with OpenID providers. */
 export function providerRoutes(context: IdentityContext, providers: Providers) {
   return new Elysia()
-    .get(
-      "/auth/providers",
-      ({ request }) => {
-        const { path } = askedOf(request)
-        return ok({ providers: providers.names().map((name) => ({ name, start: `${path}/${name}/start` })) })
-      },
-      about("Providers one can sign in with"),
+    .get("/auth/providers", ({ request }) => {
+      const { path } = askedOf(request)
+      return ok({ providers: providers.names().map((name) => ({ name, start: `${path}/${name}/start` })) })
+    })
+    .get("/auth/providers/:provider/start", ({ request, params }) =>
+      answerStart(context, providers, request, params.provider),
     )
-    .get(
-      "/auth/providers/:provider/start",
-      ({ request, params }) => answerStart(context, providers, request, params.provider),
-      about("Begin to sign in with a provider"),
-    )
-    .get(
-      "/auth/providers/:provider/callback",
-      ({ request, params }) => answerCallback(context, providers, request, params.provider),
-      about("Where a provider sends the browser back to"),
+    .get("/auth/providers/:provider/callback", ({ request, params }) =>
+      answerCallback(context, providers, request, params.provider),
     )
 }
 
@@ -111,16 +101,18 @@ async function answerCallback(
   )
   const forget = stateCookie(asked, name, "", 0)
   switch (finished.kind) {
-    case "signed_in":
-      return redirect(303, finished.returnTo, [
-        forget,
-        ...sessionCookies(settings(), asked.scheme, finished.signedIn),
-      ])
+    case "signed_in": {
+      const cookies = [forget, ...sessionCookies(settings(), asked.scheme, finished.signedIn)]
+      const { same_site } = settings().session
+      return same_site === "strict"
+        ? moveOn(finished.returnTo, cookies)
+        : redirect(303, finished.returnTo, cookies)
+    }
     case "declined":
       if (!ERRORS.has(finished.error)) return refuse(request, NOT_SIGNED_IN)
       return redirect(303, withError(finished.returnTo, finished.error), [forget])
     case "refused":
-      return refuse(request, finished.reason in REFUSED ? NO_ACCOUNT : NOT_SIGNED_IN)
+      return refuse(request, NO_FAULT.has(finished.reason) ? NO_ACCOUNT : NOT_SIGNED_IN)
     case "unknown_provider":
       return refuse(request, UNKNOWN)
     case "away":
@@ -131,7 +123,7 @@ async function answerCallback(
 }
 
 /** Refusals that say nothing of what was sent: the provider has vouched for who asks. */
-const REFUSED = { no_account: true, disabled: true }
+const NO_FAULT: ReadonlySet<string> = new Set(["no_account", "disabled"])
 
 /** An address of the gateway as browsers know it: `auth.public_url`, or the host that was asked. */
 function ownUrl({ public_url }: AuthSettings, { scheme, host }: IdentityRequest, path: string): string {
@@ -162,7 +154,17 @@ function surplusCookies(asked: IdentityRequest): readonly string[] {
   return names.length < MAX_UNDER_WAY ? [] : names.map((name) => stateCookie(asked, name, "", 0))
 }
 
+const PRIVATE = { "cache-control": "no-store", "referrer-policy": "no-referrer" }
+
+/**
+ * Sends a browser on by a page of this origin: a redirect is still a visit from the provider's, for which cookies
+ * with SameSite=Strict stay at home. The place is one `parseReturnTo` gave: no quote begins it.
+ */
+function moveOn(location: string, cookies: readonly string[]): Response {
+  const headers = { ...PRIVATE, refresh: `0;url=${location}`, "content-type": "text/html; charset=utf-8" }
+  return withCookies(new Response("<!doctype html><title>Signed in</title>", { headers }), cookies)
+}
+
 function redirect(status: 302 | 303, location: string, cookies: readonly string[]): Response {
-  const headers = { location, "cache-control": "no-store", "referrer-policy": "no-referrer" }
-  return withCookies(new Response(null, { status, headers }), cookies)
+  return withCookies(new Response(null, { status, headers: { ...PRIVATE, location } }), cookies)
 }

@@ -10,26 +10,15 @@ import { fail } from "../../policies/failure.ts"
 import { askedOf, ok, refuse } from "./app.ts"
 import { clearedCookies, withCookies } from "./set_cookie.ts"
 
-const about = (summary: string) => ({ detail: { summary, tags: ["auth"] } })
-
 /** The caller's own sign-ins, and who the caller is. */
 export function sessionRoutes(context: IdentityContext) {
   return new Elysia()
     .post("/auth/logout", ({ request }) => answerLogout(context, request), {
       parse: "none",
-      ...about('End this sign-in, or with {"all": true} all of the account'),
     })
-    .get("/auth/sessions", ({ request }) => answerList(context, request), about("List own sign-ins"))
-    .delete(
-      "/auth/sessions/:id",
-      ({ request, params }) => answerEnd(context, request, params.id),
-      about("End one of the own sign-ins"),
-    )
-    .get(
-      "/users/me",
-      ({ request }) => answerMe(context, request),
-      about("Who is calling, and what they may do"),
-    )
+    .get("/auth/sessions", ({ request }) => answerList(context, request))
+    .delete("/auth/sessions/:id", ({ request, params }) => answerEnd(context, request, params.id))
+    .get("/users/me", ({ request }) => answerMe(context, request))
 }
 
 /** The worker has made sure that there is one. */

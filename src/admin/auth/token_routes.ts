@@ -29,11 +29,9 @@ export function tokenRoutes(accounts: Accounts) {
   return new Elysia()
     .post("/auth/token", ({ request }) => answerToken(accounts, request), {
       parse: "none",
-      detail: { summary: "Get a token: password, client_credentials or refresh_token", tags: ["auth"] },
     })
     .post("/auth/refresh", ({ request }) => answerRefresh(context, request), {
       parse: "none",
-      detail: { summary: "Get a new access token and refresh token for a refresh token", tags: ["auth"] },
     })
 }
 

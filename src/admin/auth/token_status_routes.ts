@@ -18,11 +18,9 @@ export function tokenStatusRoutes(context: IdentityContext, throttle: Throttle) 
   return new Elysia()
     .post("/auth/introspect", ({ request }) => answerIntrospect(context, throttle, request), {
       parse: "none",
-      detail: { summary: "Ask whether a token holds and whose it is (RFC 7662)", tags: ["auth"] },
     })
     .post("/auth/revoke", ({ request }) => answerRevoke(context, throttle, request), {
       parse: "none",
-      detail: { summary: "Revoke a refresh or access token (RFC 7009)", tags: ["auth"] },
     })
 }
 

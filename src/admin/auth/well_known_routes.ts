@@ -7,20 +7,12 @@ import { askedOf } from "./app.ts"
 /** Public for five minutes: a new key should be put in the list that long before it signs. */
 const CACHEABLE = { "cache-control": "public, max-age=300" }
 
-const about = (summary: string) => ({ detail: { summary, tags: ["auth"] } })
-
 /** What others must know to take tokens of this gateway. `issuing`: whether it has a store, and so issues any. */
 export function wellKnownRoutes(own: OwnTokens, issuing: boolean) {
   return new Elysia()
-    .get(
-      "/.well-known/jwks.json",
-      () => Response.json(publicKeys(own), { headers: CACHEABLE }),
-      about("Public keys of the gateway's tokens (RFC 7517)"),
-    )
-    .get(
-      "/.well-known/openid-configuration",
-      ({ request }) => Response.json(metadata(own, askedOf(request), issuing), { headers: CACHEABLE }),
-      about("Where the endpoints are and what they can do (RFC 8414)"),
+    .get("/.well-known/jwks.json", () => Response.json(publicKeys(own), { headers: CACHEABLE }))
+    .get("/.well-known/openid-configuration", ({ request }) =>
+      Response.json(metadata(own, askedOf(request), issuing), { headers: CACHEABLE }),
     )
 }
 
