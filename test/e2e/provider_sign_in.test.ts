@@ -37,12 +37,15 @@ afterAll(async () => {
   await service.stop(true)
 })
 
-async function start(): Promise<{ provider: OpenIdProvider; gateway: GatewayProcess; origin: string }> {
+async function start(
+  session: object = {},
+): Promise<{ provider: OpenIdProvider; gateway: GatewayProcess; origin: string }> {
   const provider = await OpenIdProvider.start({ keys: [key] })
   const gateway = await startGateway({
     server: { tls: { cert: certificate.certFile, key: certificate.keyFile } },
     store: "sqlite:./accounts.db",
     auth: {
+      session,
       secret: "k3J9-aZ81-pQw7-LmN2-xYt5-Vb60-Rs4e",
       providers: {
         corp: { issuer: provider.issuer, client_id: CLIENT_ID, client_secret: CLIENT_SECRET },
@@ -86,18 +89,23 @@ function opens(page: Page, url: string): Promise<boolean> {
   )
 }
 
+/** Signs in as a person does, at the pages of the provider, and comes back. */
+async function signIn(page: Page, origin: string, provider: OpenIdProvider): Promise<void> {
+  await page.goto(`${origin}/api/v1/auth/providers/corp/start?return_to=/app/page%3Fa=1`)
+  expect(page.url()).toStartWith(provider.issuer)
+  await page.type("input[name=login]", "ann")
+  await page.type("input[name=password]", "any")
+  await Promise.all([page.waitForNavigation(), page.click("button[type=submit]")])
+  await Promise.all([page.waitForSelector("#who"), page.click("button[type=submit]")])
+}
+
 test("[T-4.5, V-auth.2, F-61] a browser signs in with a provider, works behind the gateway, and logs out", async () => {
   const { provider, origin } = await start()
   const page = await chromium.browser.newPage()
   const refused = await page.goto(`${origin}/app/page`)
   expect(refused?.status()).toBe(401)
 
-  await page.goto(`${origin}/api/v1/auth/providers/corp/start?return_to=/app/page%3Fa=1`)
-  expect(page.url()).toStartWith(provider.issuer)
-  await page.type("input[name=login]", "ann")
-  await page.type("input[name=password]", "any")
-  await Promise.all([page.waitForNavigation(), page.click("button[type=submit]")])
-  await Promise.all([page.waitForNavigation(), page.click("button[type=submit]")])
+  await signIn(page, origin, provider)
   expect(page.url()).toBe(`${origin}/app/page?a=1`)
   expect(await page.$eval("#who", (each) => each.textContent)).toMatch(/^[0-9a-f-]{32,36}$/)
 
@@ -121,5 +129,17 @@ test("[T-4.5, V-auth.2, F-61] a browser signs in with a provider, works behind t
   expect(await ask(page, "POST", "/api/v1/auth/logout", csrf)).toBe(200)
   expect((await page.goto(`${origin}/app/page`))?.status()).toBe(401)
   expect((await chromium.browser.cookies()).filter(({ name }) => name.includes("gh_session"))).toEqual([])
+  await provider.close()
+})
+
+test("a browser that keeps the session cookie to this site (`same_site: strict`) is signed in at once too", async () => {
+  const { provider, origin } = await start({ same_site: "strict" })
+  const context = await chromium.browser.createBrowserContext()
+  const page = await context.newPage()
+  await signIn(page, origin, provider)
+  expect(page.url()).toBe(`${origin}/app/page?a=1`)
+  const session = (await context.cookies()).find(({ name }) => name === "__Host-gh_session")
+  expect(session).toMatchObject({ sameSite: "Strict" })
+  await context.close()
   await provider.close()
 })
