@@ -1,3 +1,4 @@
+import type { Actor } from "../identity/accounts.ts"
 import { newRequestId } from "../lib/request_id.ts"
 
 /** Of a request to the admin port: by what it is known in logs and records, and where it came from. */
@@ -16,8 +17,9 @@ export function admit(request: Request, client: string): Asked {
   return noted
 }
 
-export function askedOf(request: Request): Asked {
-  return asked.get(request)!
+/** The operator as records name it: there is one token, whoever holds it. */
+export function operatorOf(request: Request): Actor {
+  return { id: "admin", ...asked.get(request)! }
 }
 
 export const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
@@ -37,6 +39,6 @@ export function refuse(
     ...(status === 401 && { "www-authenticate": "Bearer" }),
     ...(status === 503 && { "retry-after": "5" }),
   }
-  const body = { error: { code, message, details }, request_id: askedOf(request).requestId }
+  const body = { error: { code, message, details }, request_id: operatorOf(request).requestId }
   return Response.json(body, { status, headers })
 }

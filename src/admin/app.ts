@@ -1,9 +1,11 @@
 import { type AnyElysia, Elysia, ParseError, t } from "elysia"
 import type { Problem } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
+import { recordOf } from "../identity/accounts.ts"
+import type { AuditRecord } from "../identity/context.ts"
 import type { Log } from "../observe/log.ts"
 import { StoreError } from "../store/sql.ts"
-import { admit, HEADERS, ok, refuse } from "./answer.ts"
+import { admit, HEADERS, ok, operatorOf, refuse } from "./answer.ts"
 import { createHealth, type HealthDeps } from "./health.ts"
 import { redactConfig } from "./redact_config.ts"
 import { tokenCheck } from "./token.ts"
@@ -25,6 +27,8 @@ export interface AdminDeps extends HealthDeps {
   readonly resetBreaker: (service: string) => boolean
   /** Ends ejections of a service's instances, or of the one with this URL; how many returned, `undefined` for an unknown name. */
   readonly returnInstances: (service: string, url: string | undefined) => number | undefined
+  /** Puts what an operator did on record, where there is a store. Never rejects: it is done already. */
+  readonly record: (record: AuditRecord) => Promise<void>
   /** More endpoints, behind the same token: Elysia applications with whole paths. */
   readonly groups: readonly AnyElysia[]
   readonly log: Log
@@ -84,6 +88,8 @@ function adminRoutes(deps: AdminDeps) {
       .get("/admin/v1/config", () => ok(redactConfig(deps.config()) as object))
       .post("/admin/v1/reload", async ({ request }) => {
         const outcome = await deps.reload()
+        const result = outcome.result === "applied" ? "success" : "failure"
+        await deps.record(recordOf(operatorOf(request), "config.reload", result, ""))
         if (outcome.result === "applied") {
           return ok({
             result: "applied",
@@ -100,16 +106,20 @@ function adminRoutes(deps: AdminDeps) {
           details,
         )
       })
-      .post("/admin/v1/services/:name/breaker/reset", ({ request, params: { name } }) => {
+      .post("/admin/v1/services/:name/breaker/reset", async ({ request, params: { name } }) => {
         if (!(name in deps.config().services)) return noService(request, name)
-        if (deps.resetBreaker(name)) return ok({ service: name, breaker: "closed" })
-        return refuse(request, 409, "NO_BREAKER", `The service "${name}" has no breaker.`)
+        if (!deps.resetBreaker(name))
+          return refuse(request, 409, "NO_BREAKER", `The service "${name}" has no breaker.`)
+        await deps.record(recordOf(operatorOf(request), "breaker.reset", "success", name))
+        return ok({ service: name, breaker: "closed" })
       })
       .post(
         "/admin/v1/services/:name/instances/return",
-        ({ request, params: { name }, body }) => {
+        async ({ request, params: { name }, body }) => {
           const returned = deps.returnInstances(name, body?.instance)
-          return returned === undefined ? noService(request, name) : ok({ service: name, returned })
+          if (returned === undefined) return noService(request, name)
+          await deps.record(recordOf(operatorOf(request), "instances.return", "success", name, { returned }))
+          return ok({ service: name, returned })
         },
         {
           // Elysia takes a broken body for none where none is allowed; then this would return all instances.
@@ -129,7 +139,8 @@ const OPEN_PATHS: ReadonlySet<string> = new Set([
 
 /**
  * The admin API as one function. Every request needs the bearer token before anything else of it is looked
- * at, so an unknown path is 401 too; only the health endpoints are open. `client`: address of the peer. Answers name the request's id in X-Request-Id.
+ * at, so an unknown path is 401 too; only the health endpoints are open. `client`: address of the peer. Answers
+ * name the request's id in X-Request-Id.
  */
 export function createAdmin(deps: AdminDeps): (request: Request, client: string) => Promise<Response> {
   const app = adminRoutes(deps)

@@ -13,7 +13,7 @@ import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
 import { sweepAccounts } from "../identity/account_sweep.ts"
 import type { Accounts } from "../identity/accounts.ts"
-import type { CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
+import type { AuditRecord, CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
 import { resolveCredential } from "../identity/credentials.ts"
 import { Issuers } from "../identity/issuers.ts"
 import type {
@@ -153,6 +153,16 @@ export class ControlIdentity implements IdentityPort {
   /** For the admin API, which manages what identity keeps; `undefined` without a store. */
   get context(): IdentityContext | undefined {
     return this.#context
+  }
+
+  /** Puts something that is done already on record, where there is a store. Never rejects. */
+  async record(record: AuditRecord): Promise<void> {
+    if (this.#context === undefined) return
+    try {
+      await this.#context.audit(this.#context.store, record)
+    } catch (error) {
+      this.#deps.log.error("store.unavailable", { kind: "audit", error })
+    }
   }
 
   /** Reads what the store says is revoked and keeps up with it. Rejects with a `StoreError`. */

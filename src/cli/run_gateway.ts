@@ -157,7 +157,7 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
 
 function startAdmin(
   control: Control,
-  { context }: ControlIdentity,
+  identity: ControlIdentity,
   { admin }: Config,
   log: Log,
   writeLine: (line: string) => void,
@@ -169,7 +169,8 @@ function startAdmin(
     log,
     token: () => random ?? control.config.admin.token ?? admin.token!,
     config: () => control.config,
-    groups: [peopleRoutes({ context, config: () => control.config })],
+    record: (record) => identity.record(record),
+    groups: [peopleRoutes({ context: identity.context, config: () => control.config })],
     ready: () => !control.draining,
     services: () => control.services(),
     status: () => control.status(),

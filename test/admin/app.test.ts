@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test"
 import { type AdminDeps, createAdmin } from "../../src/admin/app.ts"
+import type { AuditRecord } from "../../src/identity/context.ts"
 import { exampleConfig } from "../support/config.ts"
 import { memoryLog } from "../support/memory_log.ts"
 
@@ -11,6 +12,7 @@ function admin(changes: Partial<AdminDeps> = {}) {
     services: { app: { instances: ["http://127.0.0.1:9"], breaker: {} } },
   })
   const log = memoryLog()
+  const records: AuditRecord[] = []
   const answer = createAdmin({
     version: "1.2.3",
     wallClock: () => 0,
@@ -23,6 +25,7 @@ function admin(changes: Partial<AdminDeps> = {}) {
     reload: async () => ({ result: "applied", generation: 8, restartNeeded: [] }),
     resetBreaker: (name) => name === "app",
     returnInstances: (name) => (name === "app" ? 2 : undefined),
+    record: async (record) => void records.push(record),
     groups: [],
     log,
     ...changes,
@@ -36,7 +39,7 @@ function admin(changes: Partial<AdminDeps> = {}) {
         headers: { authorization: `Bearer ${TOKEN}`, ...init.headers },
       }),
     )
-  return { handle, ask, log }
+  return { handle, ask, log, records }
 }
 
 const errorOf = async (response: Response) => {
@@ -159,6 +162,23 @@ test("[F-63] a fault is logged and answered without its text", async () => {
   expect(await response.clone().text()).not.toContain("secret cause")
   expect(await errorOf(response)).toEqual([500, "INTERNAL_ERROR"])
   expect(log.events.map((each) => each.event)).toEqual(["admin.fault"])
+})
+
+test("[C-11.3] what an operator does is put on record, with what came of it and by which request", async () => {
+  const rejected = { result: "rejected", problems: [] } as const
+  const { ask, records } = admin({ reload: async () => rejected })
+  const reload = await ask("POST", "/admin/v1/reload")
+  await ask("POST", "/admin/v1/services/app/breaker/reset")
+  await ask("POST", "/admin/v1/services/app/instances/return")
+  await ask("POST", "/admin/v1/services/nobody/breaker/reset")
+  await ask("GET", "/admin/v1/config")
+  expect(records.map(({ action, outcome, subject }) => `${action} ${outcome} ${subject}`)).toEqual([
+    "config.reload failure ",
+    "breaker.reset success app",
+    "instances.return success app",
+  ])
+  const requestId = reload.headers.get("x-request-id")!
+  expect(records[0]).toMatchObject({ actor: "admin", client: "127.0.0.1", requestId })
 })
 
 test("with the token an unknown path is 404 and a wrong method too", async () => {

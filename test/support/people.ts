@@ -31,6 +31,7 @@ export function adminOf(context: Parameters<typeof peopleRoutes>[0]["context"], 
     reload: async () => ({ result: "applied", generation: 1, restartNeeded: [] }),
     resetBreaker: () => false,
     returnInstances: () => undefined,
+    record: () => Promise.resolve(),
     groups: [peopleRoutes({ context, config: () => config })],
     log: memoryLog(),
   })

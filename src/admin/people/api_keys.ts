@@ -13,7 +13,7 @@ import {
 } from "../../identity/api_keys.ts"
 import { findUser } from "../../identity/users.ts"
 import { isAddressRange } from "../../lib/address_list.ts"
-import { ok, refuse } from "../answer.ts"
+import { ok, operatorOf, refuse } from "../answer.ts"
 import type { FieldError } from "../field_errors.ts"
 import { Moment, momentOf } from "./moment.ts"
 import type { People } from "./people.ts"
@@ -24,7 +24,6 @@ import {
   isoDate,
   isoDateOrNull,
   limitOf,
-  operatorOf,
   PAGE,
   pageOf,
   unfitFields,

@@ -10,19 +10,9 @@ import {
   listClients,
   rotateClientSecret,
 } from "../../identity/clients.ts"
-import { ok, refuse } from "../answer.ts"
+import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import {
-  compileBody,
-  compileQuery,
-  fields,
-  isoDate,
-  limitOf,
-  operatorOf,
-  PAGE,
-  pageOf,
-  unfitFields,
-} from "./read.ts"
+import { compileBody, compileQuery, fields, isoDate, limitOf, PAGE, pageOf, unfitFields } from "./read.ts"
 import { Name, Roles, Scopes, unknownRights } from "./rights.ts"
 
 const readList = compileQuery(fields(PAGE))

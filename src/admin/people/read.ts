@@ -1,8 +1,7 @@
 import Type, { type StaticDecode, type TObject, type TProperties } from "typebox"
 import { Compile } from "typebox/compile"
-import type { Actor } from "../../identity/accounts.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
-import { askedOf, refuse } from "../answer.ts"
+import { refuse } from "../answer.ts"
 import { type FieldError, fieldErrors } from "../field_errors.ts"
 
 const MAX_DEPTH = 4
@@ -20,11 +19,6 @@ export const PAGE = {
 
 export const limitOf = (limit: string | undefined): number =>
   limit === undefined ? DEFAULT_LIMIT : Number(limit)
-
-/** The operator as records name it: there is one token, whoever holds it. */
-export function operatorOf(request: Request): Actor {
-  return { id: "admin", ...askedOf(request) }
-}
 
 export const unfitFields = (request: Request, errors: readonly FieldError[]): Response =>
   refuse(request, 422, "VALIDATION_FAILED", "Some fields do not fit; `details` names them.", { errors })

@@ -4,19 +4,9 @@ import { changeUser, createUser, endSessionsByOperator, removeUser } from "../..
 import { isEmail } from "../../identity/registration.ts"
 import { listSessions, type Session } from "../../identity/sessions.ts"
 import { findUser, listUsers, normaliseLogin, publicUser, type User } from "../../identity/users.ts"
-import { ok, refuse } from "../answer.ts"
+import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import {
-  compileBody,
-  compileQuery,
-  fields,
-  isoDate,
-  limitOf,
-  operatorOf,
-  PAGE,
-  pageOf,
-  unfitFields,
-} from "./read.ts"
+import { compileBody, compileQuery, fields, isoDate, limitOf, PAGE, pageOf, unfitFields } from "./read.ts"
 import { Name, Roles, Tier, unknownRights } from "./rights.ts"
 
 const readList = compileQuery(fields({ ...PAGE, search: Type.Optional(Type.String({ maxLength: 100 })) }))
