@@ -151,6 +151,17 @@ describe("a section auth that is refused", () => {
       "auth.session.return_to[0]: must be one plain origin",
     ],
     [
+      "a public address with a path",
+      "public_url: 'https://a.example/gate'",
+      'auth.public_url: "https://a.example/gate" is not an origin; write scheme, host and port as in "https://app.example.com"',
+    ],
+    [
+      "a public address in plain http",
+      "public_url: 'http://a.example'",
+      "auth.public_url: must begin with https://, unless auth.https is off",
+    ],
+    ["any public address", "public_url: '*'", "auth.public_url: must be one plain origin"],
+    [
       "registration without a store",
       "registration: { enabled: true }",
       "auth.registration: needs store, where accounts are kept",

@@ -55,11 +55,23 @@ test("what the provider tells the truth about is taken", async () => {
 test("a state of nobody is refused, and no code redeemed", async () => {
   const world = await open()
   const url = new URL(provider.callback(await world.visitor.start("odd")))
-  url.searchParams.set("state", "x".repeat(43))
+  const right = url.searchParams.get("state")!
+  for (const wrong of [
+    "x".repeat(43),
+    right.slice(0, 20) + "x".repeat(23),
+    right.slice(0, 20),
+    "",
+    `${right} `,
+  ]) {
+    url.searchParams.set("state", wrong)
+    expect((await world.visitor.get(url.href)).code).toBe("AUTH_ERROR")
+  }
+  url.searchParams.set("state", right)
+  url.searchParams.append("state", right)
   expect((await world.visitor.get(url.href)).code).toBe("AUTH_ERROR")
   expect(provider.redeemed).toEqual([])
   expect((await world.audits()).at(-1)).toMatchObject({ action: "session.start", outcome: "failure" })
-  expect(world.counts.get("provider_login failure")).toBe(1)
+  expect(world.counts.get("provider_login failure")).toBe(6)
   await expectNobody(world)
 })
 
