@@ -43,7 +43,7 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
       const asked = askTarget(exchange, target, route, runtime)
       let outcome = asked instanceof Promise ? await asked : asked
       if (outcome !== undefined && outcome.kind !== "answer" && outcome.kind !== "failure") {
-        outcome = await fallBack(exchange, target, outcome, route.timeoutMs)
+        outcome = await fallBack(exchange, target, outcome, route, runtime)
       }
       if (outcome?.kind === "answer") exchange.answer = outcome.answer
       else refusal = outcome

@@ -35,11 +35,21 @@ export function askTarget(
     case "none":
       return fail("NOT_FOUND")
     case "service":
-      if (route.websocket && exchange.header("upgrade") !== undefined) {
-        return askSocket(exchange, target.service, route.timeoutMs, runtime)
-      }
-      return askService(exchange, target.service, route.timeoutMs)
+      return askService(exchange, target.service, route, runtime)
   }
+}
+
+/** Asks a service for what the request wants: a WebSocket or an answer. */
+function askService(
+  exchange: Exchange,
+  service: ServiceTarget["service"],
+  route: Route,
+  runtime: Runtime,
+): Promise<Outcome> {
+  const { timeoutMs } = route
+  return route.websocket && exchange.header("upgrade") !== undefined
+    ? askSocket(exchange, service, timeoutMs, runtime)
+    : askAnswer(exchange, service, timeoutMs)
 }
 
 /** A route with `websocket: relay` answers ordinary requests too. */
@@ -50,11 +60,11 @@ async function askSocket(
   runtime: Runtime,
 ): Promise<Outcome> {
   const opened = await openSocket(exchange, service, timeoutMs, runtime)
-  return opened === "http" ? askService(exchange, service, timeoutMs) : opened
+  return opened === "http" ? askAnswer(exchange, service, timeoutMs) : opened
 }
 
 /** Without a body to take, the caller waits for the service itself: each promise in between has its price. */
-function askService(
+function askAnswer(
   exchange: Exchange,
   service: ServiceTarget["service"],
   timeoutMs: number,
@@ -77,13 +87,17 @@ async function askWithBody(
   return forward(exchange, service, timeoutMs)
 }
 
-/** The service gave no answer: the fallback does, if there is one and the client is not to blame. */
+/**
+ * The service gave no answer: the fallback does, if there is one and the client is not to blame. `undefined`:
+ * `exchange.socket` is set.
+ */
 export async function fallBack(
   exchange: Exchange,
   target: Target,
   failure: UpstreamFailure,
-  timeoutMs: number,
-): Promise<Answered | Failure> {
+  route: Route,
+  runtime: Runtime,
+): Promise<Answered | Failure | undefined> {
   if (failure.kind === "client_slow") exchange.uploadFault = "REQUEST_TIMEOUT"
   if (exchange.uploadFault !== "") return uploadFailure(exchange)
   const fallback = target.kind === "service" ? target.fallback : undefined
@@ -92,9 +106,9 @@ export async function fallBack(
     exchange.failure = toFailure(failure).code
     return { kind: "answer", answer: fallback.answer }
   }
-  const second = await askService(exchange, fallback.service, timeoutMs)
-  if (second.kind === "answer" || second.kind === "failure") return second
-  return fallBack(exchange, NO_FURTHER, second, timeoutMs)
+  const second = await askService(exchange, fallback.service, route, runtime)
+  if (second === undefined || second.kind === "answer" || second.kind === "failure") return second
+  return fallBack(exchange, NO_FURTHER, second, route, runtime)
 }
 
 const NO_FURTHER: Target = { kind: "none" }

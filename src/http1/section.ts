@@ -5,7 +5,7 @@ const NONE: readonly string[] = Object.freeze([])
 /**
  * A scanned header section: fields over the bytes they came in, and what they say about framing. Values
  * are decoded (as latin1) only when somebody asks. `copy` splices whole lines, so the spelling of names
- * and the space around values stay as received. Made by `scanSection` only, which has validated it all.
+ * and the space around values stay as received. Made by `scanSection`, which has validated it all.
  */
 export class Section implements Fields {
   readonly kind = "complete"
@@ -120,3 +120,6 @@ export class Section implements Fields {
     return this.#bytes.latin1Slice(this.#marks[line * 3 + 1]!, this.#marks[line * 3 + 2]!)
   }
 }
+
+/** The section of an answer that came without fields of its own. */
+export const NO_SECTION = new Section(Buffer.alloc(0), [], [], 0, undefined, false, undefined)

@@ -23,10 +23,20 @@ export interface RelayTarget {
 
 /**
  * Why there is no relay. `status`: the service answered with another status than 101. `unreachable`: no
- * connection, or it broke. `invalid`: an answer that is no valid handshake. `full`, `draining`: the
- * gateway's own doing, no service was asked.
+ * connection. `reset`: it broke before a whole answer. `invalid`: an answer that is no valid handshake.
+ * `unsendable`: what the client sent cannot be put into a handshake. `cancelled`: the client has left. `full`,
+ * `draining`: the gateway's own doing. With the last four no service is to blame.
  */
-export type RelayOutcome = "status" | "unreachable" | "invalid" | "timeout" | "full" | "draining"
+export type RelayOutcome =
+  | "status"
+  | "unreachable"
+  | "reset"
+  | "invalid"
+  | "timeout"
+  | "unsendable"
+  | "cancelled"
+  | "full"
+  | "draining"
 
 export interface RelayRefused {
   readonly kind: "refused"
@@ -56,6 +66,7 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 /** Refusals of the service that are the client's business. */
 const PASSED_STATUSES: ReadonlySet<number> = new Set([401, 403, 404])
 const STATUS_IN_ERROR = /Expected 101 status code: (\d{3})/
+const CONNECTION_LOST = "Connection ended"
 const NO_PROTOCOL_CHOSEN = "Missing client protocol"
 
 /**
@@ -94,7 +105,7 @@ function attempt<T>(
 ): Promise<T | RelayRefused> {
   return new Promise((resolve) => {
     const socket = create(target, headers, protocols)
-    if (typeof socket === "string") return resolve(refused("invalid", 502, socket))
+    if (typeof socket === "string") return resolve(refused("unsendable", 502, socket))
     const { signal } = target
     const settled = () => {
       clearTimeout(timer)
@@ -110,12 +121,12 @@ function attempt<T>(
       socket.terminate()
     }, timeoutMs)
     const abandon = () => {
-      giveUp(refused("unreachable", 502, "the client left during the handshake"))
+      giveUp(refused("cancelled", 502, "the client left during the handshake"))
       socket.terminate()
     }
     signal?.addEventListener("abort", abandon)
     socket.onerror = (event) => giveUp(toRefusal(event.message, (event.error as { code?: string })?.code))
-    socket.onclose = () => giveUp(refused("unreachable", 502, "connection closed during the handshake"))
+    socket.onclose = () => giveUp(refused("reset", 502, "connection closed during the handshake"))
     socket.onopen = () => {
       settled()
       socket.onopen = socket.onclose = socket.onerror = null
@@ -166,7 +177,8 @@ function toRefusal(message: string, code: string | undefined): RelayRefused {
       cause: why,
     }
   }
-  if (code !== undefined) return refused("unreachable", 502, `${why} (${code})`)
+  if (code !== undefined)
+    return refused(why.startsWith(CONNECTION_LOST) ? "reset" : "unreachable", 502, `${why} (${code})`)
   return refused("invalid", 502, why)
 }
 

@@ -76,8 +76,15 @@ export interface AskHolder {
   cancel(ask: Ask): void
 }
 
+/** What is under way to an instance: what will have come of it, and how to give it up. */
+export interface Asking {
+  /** Rejects only for a bug, never for what an instance does. */
+  readonly result: Promise<Asked>
+  cancel(): void
+}
+
 /** An attempt under way. */
-export class Ask {
+export class Ask implements Asking {
   readonly request: UpstreamRequest
   /** Failures are values; it rejects only when `request.writeHead` throws. */
   readonly result: Promise<Asked>

@@ -1,5 +1,5 @@
 import type { Body } from "../http1/body.ts"
-import type { Ask, Asked, UpstreamRequest } from "./ask.ts"
+import type { Asked, Asking, UpstreamRequest } from "./ask.ts"
 import type { Permit } from "./breaker.ts"
 import type { Exchange } from "./exchange.ts"
 import type { Instance } from "./instance.ts"
@@ -8,6 +8,12 @@ import { writeRequestHead } from "./request_head.ts"
 import { type Blame, blame, isServerFailure, type UploadState } from "./retry.ts"
 import type { AttemptKind, Service } from "./upstreams.ts"
 import { WatchedBody } from "./watched_body.ts"
+
+/** Asks an instance otherwise than by its pool: for a WebSocket. */
+export interface Asker {
+  /** The result of an answer comes after `attempt.finished`. */
+  ask(attempt: Attempt): Asking
+}
 
 /** One request to one instance: what the pool asks of it, and what its end tells breaker, ejection and balancer. */
 export class Attempt implements UpstreamRequest {
@@ -65,10 +71,10 @@ export class Attempt implements UpstreamRequest {
     return this.body instanceof WatchedBody ? this.body.state : "none"
   }
 
-  /** Counts it as in flight and hands it to the pool. */
-  start(): Ask {
+  /** Counts it as in flight and hands it to the pool, or to who asks instead. */
+  start(asker: Asker | undefined): Asking {
     this.instance.begin()
-    return this.instance.pool.ask(this)
+    return asker === undefined ? this.instance.pool.ask(this) : asker.ask(this)
   }
 
   writeHead(out: Buffer, at: number): number {

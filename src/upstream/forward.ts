@@ -1,6 +1,6 @@
 import type { Clock } from "../lib/clock.ts"
 import type { Asked, AskedFailure } from "./ask.ts"
-import { Attempt } from "./attempt.ts"
+import { type Asker, Attempt } from "./attempt.ts"
 import type { Permit, Refusal } from "./breaker.ts"
 import type { Answer, Exchange } from "./exchange.ts"
 import type { Member } from "./member.ts"
@@ -33,9 +33,15 @@ export type Forwarded = { readonly kind: "answer"; readonly answer: Answer } | U
  * Asks a service for the answer to an exchange: chooses an instance, asks it, and asks again where that is
  * safe and affordable. `timeoutMs`: longest wait from the start, retries included, to the answer's head;
  * while a body is being sent it counts from its last byte, and stands still while the client is waited for. An
- * answer's body may still be coming in; whoever does not want it must cancel it.
+ * answer's body may still be coming in; whoever does not want it must cancel it. `asker`: who asks the instances;
+ * `undefined`: their pools.
  */
-export async function forward(exchange: Exchange, service: Service, timeoutMs: number): Promise<Forwarded> {
+export async function forward(
+  exchange: Exchange,
+  service: Service,
+  timeoutMs: number,
+  asker?: Asker,
+): Promise<Forwarded> {
   const { breaker, budget, retry, deps } = service
   const startedAt = deps.now()
   const deadlineAt = startedAt + timeoutMs
@@ -65,7 +71,7 @@ export async function forward(exchange: Exchange, service: Service, timeoutMs: n
     exchange.instance = member.url
     let asked: Asked
     try {
-      const ask = attempt.start()
+      const ask = attempt.start(asker)
       exchange.pending = ask
       asked = await ask.result
     } catch (error) {
@@ -121,7 +127,7 @@ function watchBody(exchange: Exchange, now: Clock): boolean {
 }
 
 /** The member to ask next; `undefined`: none is available. */
-export function choose(
+function choose(
   exchange: Exchange,
   service: Service,
   tried: readonly Member[] | undefined,

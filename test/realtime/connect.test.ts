@@ -56,7 +56,7 @@ describe("connect", () => {
     ["a subprotocol that is no token", { protocols: ["a b"] }],
   ])("%s is refused, not thrown", async (_, target) => {
     const asked = service.handshakes.length
-    expect(await attempt(target)).toMatchObject({ kind: "refused", outcome: "invalid", status: 502 })
+    expect(await attempt(target)).toMatchObject({ kind: "refused", outcome: "unsendable", status: 502 })
     expect(service.handshakes.length).toBe(asked)
   })
 
