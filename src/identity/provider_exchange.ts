@@ -1,13 +1,24 @@
 import * as openid from "openid-client"
 import { askServer } from "./fetch_document.ts"
 import type { ProviderSource } from "./provider_source.ts"
+import { isEmail } from "./registration.ts"
 import type { SignInState } from "./sign_in_state.ts"
+import { normaliseLogin } from "./users.ts"
 
 /** Longest time for all that is asked of a provider at one sign-in, in ms. */
 const EXCHANGE_MS = 10_000
 const MAX_SUBJECT = 255
-const MAX_EMAIL = 254
 const MAX_NAME = 100
+/** Has no place in what is stored, shown and logged: control characters, halves of characters. */
+const UNPRINTABLE = /\p{C}+/gu
+/** Of RFC 6749 section 5.2: what an operator must know to set it right. */
+const TOKEN_ERRORS: ReadonlySet<string> = new Set([
+  "invalid_request",
+  "invalid_client",
+  "invalid_grant",
+  "unauthorized_client",
+  "unsupported_grant_type",
+])
 
 /** What is kept of somebody's account at a provider; nothing else of its answers is. */
 export interface ProviderClaims {
@@ -70,17 +81,18 @@ export async function exchangeCode(
     )
     // There is one: a nonce was expected.
     const id = tokens.claims()!
-    if (id.sub === "" || id.sub.length > MAX_SUBJECT) return { kind: "refused", reason: "subject" }
+    if (!isSubject(id.sub)) return { kind: "refused", reason: "subject" }
+    const asks = id.email === undefined && metadata.userinfo_endpoint !== undefined
     const profile =
-      id.email === undefined &&
-      metadata.userinfo_endpoint !== undefined &&
-      (await options.wantsProfile(id.sub))
+      asks && (await options.wantsProfile(id.sub))
         ? await profileOf(config, tokens.access_token, id.sub)
         : undefined
-    return { kind: "proved", claims: minimalClaims(id.sub, { ...profile, ...id }) }
+    return { kind: "proved", claims: minimalClaims(id.sub, id.name, profile ?? id) }
   } catch (error) {
     if (error instanceof openid.AuthorizationResponseError) return { kind: "declined", error: error.error }
     if (outage.reason !== undefined) return { kind: "away", reason: outage.reason }
+    if (error instanceof openid.ResponseBodyError && TOKEN_ERRORS.has(error.error))
+      return { kind: "refused", reason: error.error }
     const { code } = error as { code?: unknown }
     // Every other error is a bug.
     if (typeof code !== "string" || !(error instanceof Error)) throw error
@@ -154,17 +166,24 @@ async function profileOf(
   }
 }
 
-type Told = { readonly [claim in "email" | "email_verified" | "name"]?: unknown }
+/** OpenID Connect Core 1.0 section 2. */
+function isSubject(text: string): boolean {
+  return text !== "" && text.length <= MAX_SUBJECT && text.search(UNPRINTABLE) === -1
+}
 
-function minimalClaims(subject: string, { email, email_verified, name }: Told): ProviderClaims {
-  const verified = email_verified === true && typeof email === "string" && email.length <= MAX_EMAIL
-  // Control characters have no place in what is shown and logged.
-  const shown =
-    typeof name === "string"
-      ? name
-          .replace(/\p{C}+/gu, " ")
-          .trim()
-          .slice(0, MAX_NAME)
-      : ""
-  return { subject, email: verified ? email : undefined, name: shown === "" ? undefined : shown }
+/** Claims as JSON brought them. */
+type Told = Readonly<Record<string, unknown>>
+
+/** Address and whether it is verified are of one answer: that about another address proves nothing. */
+function minimalClaims(subject: string, name: unknown, told: Told): ProviderClaims {
+  const email = typeof told.email === "string" ? normaliseLogin(told.email) : ""
+  const verified = told.email_verified === true && isEmail(email)
+  const shown = toName(name) ?? toName(told.name)
+  return { subject, email: verified ? email : undefined, name: shown }
+}
+
+function toName(value: unknown): string | undefined {
+  if (typeof value !== "string") return undefined
+  const name = value.slice(0, MAX_NAME).replace(UNPRINTABLE, " ").trim()
+  return name === "" ? undefined : name
 }

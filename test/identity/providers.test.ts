@@ -183,6 +183,7 @@ const WRONG_CLAIMS: readonly (readonly [name: string, claims: () => Record<strin
   ["a beginning to come", () => ({ nbf: nowS() + 3600 })],
   ["no subject", () => ({ sub: undefined })],
   ["a subject that is none", () => ({ sub: "" })],
+  ["a subject no store can hold", () => ({ sub: "a\u0000b" })],
   ["a subject without end", () => ({ sub: "x".repeat(300) })],
 ]
 
@@ -368,4 +369,51 @@ test("the client secret goes the way the provider takes it", async () => {
   const second = await open({ client_secret })
   await second.signIn()
   expect(provider.redeemed[1]?.get("client_secret")).toBe(client_secret)
+})
+
+test("an operator is told that the provider does not know the client", async () => {
+  const world = await open()
+  provider.instead.set("/token", () => Response.json({ error: "invalid_client" }, { status: 401 }))
+  expect((await world.signIn()).code).toBe("AUTH_ERROR")
+  expect(world.app.log.events).toMatchObject([
+    { event: "provider.refused", fields: { provider: "odd", reason: "invalid_client" } },
+  ])
+})
+
+test("an address counts as verified only by the answer it is in", async () => {
+  provider.discovery = { userinfo_endpoint: `${provider.issuer}/me` }
+  provider.claims = { email_verified: true }
+  provider.instead.set("/me", () => Response.json({ sub: "ann", email: "bob@example.com" }))
+  const world = await open()
+  expect((await world.signIn()).status).toBe(303)
+  expect(await world.store.all("SELECT email FROM users")).toEqual([{ email: null }])
+})
+
+test.each(["", "ann", "a\u0000b@example.com", "a b@example.com", `${"x".repeat(300)}@example.com`, 7])(
+  "%p is no address, even if the provider has verified it",
+  async (email) => {
+    provider.claims = { email, email_verified: true }
+    const world = await open()
+    expect((await world.signIn()).status).toBe(303)
+    expect(await world.store.all("SELECT email FROM users")).toEqual([{ email: null }])
+  },
+)
+
+test("a profile of somebody else, or none at all, does not count and does not harm", async () => {
+  provider.discovery = { userinfo_endpoint: `${provider.issuer}/me` }
+  const profile = { sub: "bob", email: "bob@example.com", email_verified: true }
+  for (const answer of [() => Response.json(profile), () => new Response("no", { status: 500 })]) {
+    provider.instead.set("/me", answer)
+    const world = await open()
+    expect((await world.signIn()).status).toBe(303)
+    expect(await world.store.all("SELECT email FROM users")).toEqual([{ email: null }])
+  }
+})
+
+test("what is shown of a name holds no control characters and is short", async () => {
+  provider.claims = { name: `\u001b[31mAnn\u202e\n${"x".repeat(500)}` }
+  const world = await open()
+  await world.signIn()
+  const [user] = await world.store.all<{ display_name: string }>("SELECT display_name FROM users")
+  expect(user?.display_name).toMatch(/^\[31mAnn x{90}$/)
 })
