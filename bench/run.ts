@@ -2,6 +2,7 @@
 import { failover } from "./failover.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
+import { limits } from "./limits.ts"
 import { plain } from "./plain.ts"
 import { provider } from "./provider.ts"
 import { reloads } from "./reloads.ts"
@@ -13,6 +14,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   reloads,
   streaming,
   idle,
+  limits,
   identity,
   provider,
 }

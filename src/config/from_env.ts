@@ -10,7 +10,6 @@ const SERVICE_URL = /^([A-Z][A-Z0-9_]{0,62})_SERVICE_URL$/
 
 /** Settings of the same family that do nothing in this version: said aloud rather than ignored in silence. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  RATE_LIMIT_PER_SECOND: "requests are not limited",
   REDIS_HOST: "Redis is not used",
   REDIS_PORT: "Redis is not used",
 }
@@ -30,8 +29,9 @@ const NOTHING_SET: Problem = {
  * `${API_V1_PREFIX:-/api/v1}/<name>/*`; the service gets the path as the client sent it, prefix included.
  * Every route has the policies `request_id` and `access_log`. With `SECRET_KEY`, which signs and verifies tokens,
  * every route needs a caller. `STORE_URL`, else `DATABASE_URL`, is the store. `DEBUG=true` sets log.level to debug
- * and lets the endpoints of identity answer over plain http. With a file none of these is read, unless the file
- * refers to it.
+ * and lets the endpoints of identity answer over plain http. `RATE_LIMIT_PER_SECOND` is what each caller may send
+ * a second, on all routes together; twice as many may come at once. With a file none of these is read, unless the
+ * file refers to it.
  */
 export function configFromEnv(env: Environment = process.env): Loaded {
   const problems: Problem[] = []
@@ -61,10 +61,11 @@ export function configFromEnv(env: Environment = process.env): Loaded {
   const debug = readDebug(env, problems)
   const auth = readAuth(env, debug, problems, warnings)
   const store = readStore(env, problems)
+  const limit = readLimit(env, problems)
   if (problems.length > 0) return { ok: false, problems, warnings }
   const tree = {
     log: { level: debug ? "debug" : "info" },
-    defaults: DEFAULTS,
+    defaults: { ...DEFAULTS, ...(limit !== undefined && { rate_limit: limit }) },
     services,
     routes,
     ...(auth !== undefined && { auth }),
@@ -119,6 +120,19 @@ function readAuth(
     https: debug ? "off" : "required",
     ...(minutes && { access_token_ttl: `${minutes}m` }),
   }
+}
+
+function readLimit(env: Environment, problems: Problem[]): Tree | undefined {
+  const { RATE_LIMIT_PER_SECOND: count } = env
+  if (!count) return undefined
+  if (!/^[1-9]\d{0,4}$/.test(count)) {
+    problems.push({
+      path: "RATE_LIMIT_PER_SECOND",
+      message: "expected requests a second from 1 to 99999",
+      value: shown([], count),
+    })
+  }
+  return { by: "user", rate: `${count}/s`, burst: 2 * Number(count), scope: "global" }
 }
 
 function readStore(env: Environment, problems: Problem[]): Tree | undefined {

@@ -60,7 +60,8 @@ With no \`-c\`, no \`GATEHOUSE_CONFIG\` and no \`gatehouse.yaml\`, \`.yml\`, \`.
 | \`ACCESS_TOKEN_EXPIRE_MINUTES\` | \`auth.access_token_ttl\`; default 15. |
 | \`STORE_URL\`, else \`DATABASE_URL\` | \`store\`. |
 | \`DEBUG\` | \`true\`: \`log.level\` is \`debug\`, and \`auth.https\` is \`off\`. |
-| \`RATE_LIMIT_PER_SECOND\`, \`REDIS_HOST\`, \`REDIS_PORT\` | None in this version; a warning says so. |
+| \`RATE_LIMIT_PER_SECOND\` | Policy \`rate_limit\` of every route: so many requests a second of each caller, on all routes together; twice as many at once. |
+| \`REDIS_HOST\`, \`REDIS_PORT\` | None in this version; a warning says so. |
 
 When there is a file, none of these is read unless the file refers to it.`
 

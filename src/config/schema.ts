@@ -237,7 +237,7 @@ const LimitsSchema = strictObject(
       maximum: 50_000_000,
       default: 1_000_000,
       description:
-        "Callers with a bucket that is not full, at a time: 16 to 45 bytes of memory each, as they come. Beyond, newcomers share buckets.",
+        "Callers with a bucket that is not full, at a time: 23 to 46 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
     }),
   },
   { default: {}, description: "Memory of the policy `rate_limit`." },

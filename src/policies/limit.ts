@@ -4,7 +4,7 @@ import { AddressList } from "../lib/address_list.ts"
 import { type HashKey, KeyedHash } from "../lib/keyed_hash.ts"
 import { parseRate } from "../lib/rate.ts"
 import type { LimitCount } from "../observe/limit_counts.ts"
-import { type Bucket, Decision, type LimitTable, OVERFLOW_GROUPS } from "../store/limit_table.ts"
+import { type Bucket, Decision, type LimitTable } from "../store/limit_table.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { compileKeyPart, type KeyPart } from "./limit_key.ts"
 import { type LimitOptions, nameOf, partsOf } from "./limit_options.ts"
@@ -57,7 +57,7 @@ export class Limit {
     this.#table = limits.table
     hash.start(limits.key).text(this.name).text(options.scope).text(placeOf(options, route)).finish()
     this.#key = [hash.high, hash.low]
-    const overflow = hash.low % OVERFLOW_GROUPS
+    const overflow = hash.low
     const rated = (each: Pick<LimitOptions, "rate" | "burst">) => compileBucket(this.name, each, overflow)
     this.#parts = partsOf(options).map((part) => compileKeyPart(part, route))
     this.#base = rated(options)

@@ -4,7 +4,7 @@ export interface Bucket {
   readonly emissionMs: number
   /** Time a whole bucket takes to fill, in ms: burst × emission. */
   readonly toleranceMs: number
-  /** Whose shared buckets stand in when the table is full: 0 to `OVERFLOW_GROUPS` - 1. */
+  /** Unsigned 32-bit number, the same for all keys that may share a bucket when their set is full. */
   readonly overflow: number
 }
 
@@ -23,16 +23,13 @@ export class Decision {
   nextMs = Number.NaN
 }
 
-/** Groups of keys that share buckets when the table is full, and buckets of each. */
-export const OVERFLOW_GROUPS = 1024
-const OVERFLOW_WAYS = 16
 const WAYS = 16
 const STRIPES = 1024
 /** Slots a key, so that a full table still finds room for nearly all: sets of 16 at two thirds at most. */
 const SLOTS_PER_KEY = 1.4
-const BYTES_PER_SLOT = 16
+/** Key and time; and of each set one more time, of the bucket shared when it is full. */
+const BYTES_PER_SLOT = 16 + 8 / WAYS
 const LOCK_BYTES = 64 + STRIPES * 4
-const OVERFLOW_BYTES = OVERFLOW_GROUPS * OVERFLOW_WAYS * 8
 
 /** Clocks of two threads may differ by half of this: a slot is free only when all agree that it is idle. */
 const CLOCK_SKEW_MS = 20
@@ -47,12 +44,12 @@ const SPINS = 200
 const WAITS = 50
 
 /**
- * Memory for a table of so many keys: 16 bytes for each of 1.4 slots a key, rounded up to a power of two, and
- * 135 KB. The system gives it page by page as keys come.
+ * Memory for a table of so many keys: 16.5 bytes for each of 1.4 slots a key, rounded up to a power of two. The
+ * system gives it page by page as keys come.
  */
 export function createLimitMemory(maxKeys: number): SharedArrayBuffer {
   const slots = Math.max(1024, 2 ** Math.ceil(Math.log2(maxKeys * SLOTS_PER_KEY)))
-  return new SharedArrayBuffer(LOCK_BYTES + OVERFLOW_BYTES + slots * BYTES_PER_SLOT)
+  return new SharedArrayBuffer(LOCK_BYTES + slots * BYTES_PER_SLOT)
 }
 
 /**
@@ -63,8 +60,9 @@ export function createLimitMemory(maxKeys: number): SharedArrayBuffer {
  *
  * A key is 53 bits of a keyed hash. It lives in one set of 16 slots. A slot whose TAT has passed holds a full bucket,
  * which is what an unknown key has, so it is free for another key: nothing is ever swept. **When all 16 are in use**
- * nobody loses a state: the new key is charged to one of 16 buckets its group shares, at the group's own rate, and
- * starts from that bucket's state when it finds room later. So a full table is stricter, never more lenient.
+ * nobody loses a state: the new key is charged to a bucket all newcomers of the set share, at its own rate, and
+ * starts from that bucket's state when it finds room later. So a full set is stricter, never more lenient; other
+ * sets do not notice.
  *
  * How threads stay out of each other's way. A TAT is a double whose 64 bits are compared and swapped; a key is a
  * double, read and written whole. Who charges reads the TAT, then makes sure the slot still is its key's, then swaps:
@@ -89,11 +87,11 @@ export class LimitTable {
 
   /** `memory`: made by `createLimitMemory`. */
   constructor(memory: SharedArrayBuffer) {
-    const slots = (memory.byteLength - LOCK_BYTES - OVERFLOW_BYTES) / BYTES_PER_SLOT
-    const keysAt = LOCK_BYTES + OVERFLOW_BYTES
+    const slots = (memory.byteLength - LOCK_BYTES) / BYTES_PER_SLOT
+    const keysAt = LOCK_BYTES + (slots / WAYS) * 8
     this.#me = Atomics.add(new Int32Array(memory, 0, 1), 0, 1) + 1
     this.#locks = new Int32Array(memory, 64, STRIPES)
-    this.#shared = new BigInt64Array(memory, LOCK_BYTES, OVERFLOW_GROUPS * OVERFLOW_WAYS)
+    this.#shared = new BigInt64Array(memory, LOCK_BYTES, slots / WAYS)
     this.#keys = new Float64Array(memory, keysAt, slots)
     this.#tats = new Float64Array(memory, keysAt + slots * 8, slots)
     this.#bits = new BigInt64Array(memory, keysAt + slots * 8, slots)
@@ -130,11 +128,12 @@ export class LimitTable {
   /** Whether `take` would be allowed now, taking nothing: `remaining` and `resetMs` are those before. */
   peek(high: number, low: number, bucket: Bucket, cost: number, nowMs: number, into: Decision): void {
     const key = keyOf(high, low)
-    const slot = this.#find(key, (low & this.#setMask) * WAYS)
+    const set = (low & this.#setMask) * WAYS
+    const slot = this.#find(key, set)
     into.shared = false
     const tat =
       slot === -1
-        ? this.#toDouble(Atomics.load(this.#shared, sharedAt(bucket, key)))
+        ? this.#toDouble(Atomics.load(this.#shared, this.#sharedAt(set, bucket)))
         : this.#toDouble(Atomics.load(this.#bits, slot))
     decide(tat, bucket, cost, nowMs, into)
     if (into.allowed) tell(into.resetMs - cost * bucket.emissionMs, bucket, into)
@@ -143,10 +142,11 @@ export class LimitTable {
   /** Puts back what `take` took a moment ago. Until then others found it gone, so they may have been refused. */
   giveBack(high: number, low: number, bucket: Bucket, cost: number): void {
     const key = keyOf(high, low)
+    const set = (low & this.#setMask) * WAYS
     for (;;) {
-      const slot = this.#find(key, (low & this.#setMask) * WAYS)
+      const slot = this.#find(key, set)
       const times = slot === -1 ? this.#shared : this.#bits
-      const at = slot === -1 ? sharedAt(bucket, key) : slot
+      const at = slot === -1 ? this.#sharedAt(set, bucket) : slot
       const seen = Atomics.load(times, at)
       if (slot !== -1 && this.#keys[slot] !== key) continue
       if (this.#swap(times, at, seen, this.#toDouble(seen) - cost * bucket.emissionMs)) return
@@ -172,13 +172,18 @@ export class LimitTable {
     return -1
   }
 
+  /** Buckets of unlike rates stay apart: each group begins at another place. */
+  #sharedAt(set: number, { overflow }: Bucket): number {
+    return (set / WAYS + overflow) & this.#setMask
+  }
+
   /** Decides for a key without a slot, giving it one if it is allowed. `false`: it has one by now, look again. */
   #enter(key: number, set: number, bucket: Bucket, cost: number, nowMs: number, into: Decision): boolean {
     const stripe = (set / WAYS) & (STRIPES - 1)
     this.#lock(stripe)
     try {
       if (this.#find(key, set) !== -1) return false
-      const at = sharedAt(bucket, key)
+      const at = this.#sharedAt(set, bucket)
       const common = Atomics.load(this.#shared, at)
       decide(this.#toDouble(common), bucket, cost, nowMs, into)
       // Refused by the state it starts from, it needs no slot.
@@ -233,10 +238,6 @@ export class LimitTable {
 /** 53 bits, which a double holds exactly; never 0, which is no key. */
 function keyOf(high: number, low: number): number {
   return (high & 0x1fffff) * 0x1_0000_0000 + (low >>> 0) || 1
-}
-
-function sharedAt(bucket: Bucket, key: number): number {
-  return bucket.overflow * OVERFLOW_WAYS + (key % OVERFLOW_WAYS)
 }
 
 /** The generic cell rate algorithm, virtual scheduling: what comes of asking a bucket with this arrival time. */

@@ -36,7 +36,6 @@ describe("[I-env] a start from the environment alone", () => {
   test("settings without effect in this version are said aloud, without their values", () => {
     const env = {
       A_SERVICE_URL: "http://a",
-      RATE_LIMIT_PER_SECOND: "10",
       ACCESS_TOKEN_EXPIRE_MINUTES: "30",
       REDIS_HOST: "redis",
       REDIS_PORT: "6379",
@@ -44,6 +43,24 @@ describe("[I-env] a start from the environment alone", () => {
     const loaded = configFromEnv(env)
     expect(loaded.ok).toBe(true)
     expect(loaded.warnings.map((each) => each.path).sort()).toEqual(Object.keys(env).slice(1).sort())
+  })
+
+  test("[I-env T-5.1] RATE_LIMIT_PER_SECOND limits each caller on all routes together", () => {
+    const loaded = configFromEnv({ A_SERVICE_URL: "http://a", RATE_LIMIT_PER_SECOND: "10" })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    expect(loaded.config.defaults.rate_limit).toMatchObject({
+      by: "user",
+      rate: "10/s",
+      burst: 20,
+      scope: "global",
+      mode: "enforce",
+    })
+    expect(loaded.warnings).toEqual([])
+    for (const count of ["0", "-1", "1.5", "10/s", "100000"]) {
+      const refused = configFromEnv({ A_SERVICE_URL: "http://a", RATE_LIMIT_PER_SECOND: count })
+      if (refused.ok) throw new Error(`${count} is accepted`)
+      expect(refused.problems.map(({ path }) => path)).toEqual(["RATE_LIMIT_PER_SECOND"])
+    }
   })
 
   const SECRET_KEY = `a \${secret} with half a \${ of 32 bytes or more: 0123456789`
