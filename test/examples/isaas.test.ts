@@ -1,6 +1,6 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test"
 import { accessToken } from "../support/access_token.ts"
-import { type RunningExample, runExample } from "../support/example.ts"
+import { PASSWORD, type RunningExample, runExample, runExampleWithAccounts } from "../support/example.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
 
@@ -9,7 +9,8 @@ afterAll(() => example.close())
 
 const scopes = (...given: string[]) => ({ authorization: `Bearer ${accessToken({ scopes: given })}` })
 const caller = scopes("read", "write")
-const privacy = { ...caller, "x-privacy-consent": "granted", "x-privacy-purpose": "context" }
+const privacyOnly = { "x-privacy-consent": "granted", "x-privacy-purpose": "context" }
+const privacy = { ...caller, ...privacyOnly }
 const SERVICES = ["context", "intent", "predict", "realtime"] as const
 
 describe("[I-routes] each core service gets GET and POST under its prefix, path unchanged", () => {
@@ -82,6 +83,39 @@ describe("[I-auth I-scope] callers", () => {
       expect([response.status, JSON.parse(body).error.code]).toEqual([401, "AUTH_ERROR"])
       expect(response.headers.get("www-authenticate")).toBe('Bearer realm="gatehouse"')
     })
+  }
+})
+
+test("[I-auth] POST /api/v1/auth/token gives a token with the scopes of the account, or fewer", async () => {
+  const whole = await runExampleWithAccounts("isaas.yaml")
+  try {
+    await whole.addUser("ada", ["user"])
+    const ask = async (more: Record<string, string>) => {
+      const form = { grant_type: "password", username: "ada", password: PASSWORD, ...more }
+      const { body, response } = await whole.call("POST", "/api/v1/auth/token", {
+        headers: {
+          "x-forwarded-proto": "https",
+          "content-type": "application/x-www-form-urlencoded",
+        },
+        body: new URLSearchParams(form).toString(),
+      })
+      return { status: response.status, ...JSON.parse(body) }
+    }
+    const all = await ask({})
+    expect(all).toMatchObject({ status: 200, token_type: "Bearer", expires_in: 900, scope: "read write" })
+    const less = await ask({ scope: "read" })
+    expect(less.scope).toBe("read")
+    expect((await ask({ password: "wrong" })).status).toBe(400)
+    expect((await ask({ scope: "admin" })).status).toBe(400)
+    const statusOf = async (method: string, token: string) =>
+      (await whole.ask(method, "/api/v1/intent/7", { token, headers: privacyOnly })).status
+    expect(await statusOf("POST", all.access_token)).toBe(200)
+    expect(await statusOf("GET", less.access_token)).toBe(200)
+    expect(await statusOf("POST", less.access_token)).toBe(403)
+    const { status, body } = await whole.ask("GET", "/api/v1/users/me", { token: all.access_token })
+    expect([status, body.scopes, body.roles]).toEqual([200, ["read", "write"], ["user"]])
+  } finally {
+    whole.close()
   }
 })
 

@@ -1,10 +1,18 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Value } from "typebox/value"
+import { createBuiltins } from "../../src/admin/public.ts"
+import { ControlIdentity } from "../../src/cli/identity.ts"
 import { parseConfig } from "../../src/config/load.ts"
-import { ConfigSchema } from "../../src/config/schema.ts"
+import { type Config, ConfigSchema } from "../../src/config/schema.ts"
+import type { Identity } from "../../src/identity/authenticated.ts"
+import { Authenticator } from "../../src/identity/authenticator.ts"
+import type { Question } from "../../src/identity/messages.ts"
+import { PasswordHasher } from "../../src/identity/passwords.ts"
+import { insertUser, newUserId, normaliseLogin } from "../../src/identity/users.ts"
 import { SECRET, TestAuthenticator } from "./authenticator.ts"
 import { type ServedGateway, serveGateway } from "./gateway.ts"
+import { NO_LOG, open } from "./store.ts"
 
 /** A request as a service of an example got it. */
 export interface Arrived {
@@ -30,6 +38,25 @@ export interface RunningExample {
   close(): void
 }
 
+/** An example together with the endpoints for accounts and sign-in. */
+export interface RunningExampleWithAccounts extends RunningExample {
+  /** As `call` with a body of JSON, over the proxy that has ended TLS; the answer's status and body. */
+  ask(
+    method: string,
+    path: string,
+    sent?: { body?: object; token?: string; headers?: Record<string, string> },
+    // biome-ignore lint/suspicious/noExplicitAny: answers of all shapes
+  ): Promise<{ status: number; body: any; headers: Headers; arrived: Arrived | undefined }>
+  /** An account as an operator would make it, with the password `PASSWORD`; its id. */
+  addUser(login: string, roles: readonly string[]): Promise<string>
+}
+
+/** Of accounts the tests make. */
+export const PASSWORD = "a waltz of 3 otters"
+
+type Reply = (request: Request) => Response | Promise<Response>
+type Environment = Readonly<Record<string, string>>
+
 const ADDRESS = /\$\{([A-Z0-9_]+):-http:\/\/[^}]*\}/g
 
 /** Text of a file in examples/. */
@@ -42,13 +69,117 @@ export function readExample(name: string): string {
  * tokens made by `accessToken`.
  */
 export function runExample(name: string): RunningExample {
-  const text = readExample(name)
-  const arrivals: Arrived[] = []
-  const replies = new Map<string, (request: Request) => Response | Promise<Response>>()
-  const services = new Map<string, ReturnType<typeof startEcho>>()
-  const env: Record<string, string> = { SECRET_KEY: SECRET }
+  const services = new EchoServices(name)
+  const config = load(name, services.env)
+  const worker = new TestAuthenticator()
+  worker.it.apply(config.auth)
+  return run(services, config, worker.it)
+}
 
-  function startEcho(instance: string) {
+/** The same with accounts in a store of its own, in memory. `env`: on top of the addresses and a SECRET_KEY. */
+export async function runExampleWithAccounts(
+  name: string,
+  env: Environment = {},
+): Promise<RunningExampleWithAccounts> {
+  const services = new EchoServices(name)
+  const config = load(name, { ...services.env, STORE_URL: "sqlite::memory:", ...env })
+  const store = await open("sqlite::memory:")
+  const control = new ControlIdentity(config, {
+    store,
+    wallClock: Date.now,
+    count: () => undefined,
+    log: NO_LOG,
+  })
+  // biome-ignore lint/suspicious/noExplicitAny: the reply fits the question
+  const ask = (question: Question): Promise<any> => control.answer(question)
+  const worker = new Authenticator({
+    ask,
+    now: () => performance.now(),
+    wallClock: Date.now,
+    count: () => undefined,
+    report: () => undefined,
+    onRevocationsDropped: () => undefined,
+  })
+  worker.apply(config.auth)
+  control.onChange((change) => worker.update(change))
+  await control.open()
+  worker.update(control.state())
+  const builtins = createBuiltins({
+    version: "1",
+    wallClock: Date.now,
+    ready: () => true,
+    config: () => config,
+    services: () => [],
+    ask,
+  })
+  const running = run(services, config, worker, builtins)
+  return {
+    ...running,
+    async ask(method, path, { body, token, headers } = {}) {
+      const { response, arrived, ...text } = await running.call(method, path, {
+        headers: {
+          "x-forwarded-proto": "https",
+          ...(body !== undefined && { "content-type": "application/json" }),
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      })
+      const read = text.body === "" ? undefined : JSON.parse(text.body)
+      return { status: response.status, body: read, headers: response.headers, arrived }
+    },
+    async addUser(login, roles) {
+      const at = Date.now()
+      const id = newUserId(at)
+      await insertUser(store, {
+        id,
+        login: normaliseLogin(login),
+        email: undefined,
+        emailVerifiedAt: undefined,
+        passwordHash: await new PasswordHasher().hash(PASSWORD),
+        displayName: login,
+        roles,
+        tier: config.auth!.tiers[0]!,
+        status: "active",
+        parentId: undefined,
+        ageLimit: undefined,
+        blockedContent: [],
+        createdAt: at,
+        updatedAt: at,
+      })
+      return id
+    },
+    close() {
+      running.close()
+      control.close()
+      void store.close()
+    },
+  }
+}
+
+function load(name: string, env: Environment): Config {
+  const loaded = parseConfig(readExample(name), "yaml", { SECRET_KEY: SECRET, ...env })
+  if (!loaded.ok) throw new Error(`${name}: ${loaded.problems.map((each) => each.message).join("; ")}`)
+  return loaded.config
+}
+
+/** A service that echoes at each address an example takes from the environment. */
+class EchoServices {
+  readonly arrivals: Arrived[] = []
+  readonly replies = new Map<string, Reply>()
+  readonly servers = new Map<string, Bun.Server<undefined>>()
+  readonly env: Record<string, string> = {}
+
+  constructor(name: string) {
+    for (const [, variable = ""] of readExample(name).matchAll(ADDRESS)) {
+      const server = this.#start(variable)
+      this.servers.set(variable, server)
+      this.env[variable] = `http://127.0.0.1:${server.port}`
+    }
+  }
+
+  #start(instance: string): Bun.Server<undefined> {
+    const { arrivals, replies } = this
     return Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
@@ -65,21 +196,16 @@ export function runExample(name: string): RunningExample {
       websocket: { message: (socket, message) => void socket.send(message) },
     })
   }
+}
 
-  for (const [, variable = ""] of text.matchAll(ADDRESS)) {
-    const service = startEcho(variable)
-    services.set(variable, service)
-    env[variable] = `http://127.0.0.1:${service.port}`
-  }
-  const loaded = parseConfig(text, "yaml", env)
-  if (!loaded.ok) throw new Error(`${name}: ${loaded.problems.map((each) => each.message).join("; ")}`)
-  const { config } = loaded
-  const worker = new TestAuthenticator()
-  worker.it.apply(config.auth)
-  const gateway = serveGateway(Value.Encode(ConfigSchema, structuredClone(config)) as object, {
-    identity: worker.it,
-  })
-
+function run(
+  { arrivals, replies, servers }: EchoServices,
+  config: Config,
+  identity: Identity,
+  builtins?: ReturnType<typeof createBuiltins>,
+): RunningExample {
+  const file = Value.Encode(ConfigSchema, structuredClone(config)) as object
+  const gateway = serveGateway(file, { identity, ...(builtins && { builtins }) })
   return {
     gateway,
     async call(method, path, init = {}) {
@@ -88,10 +214,10 @@ export function runExample(name: string): RunningExample {
       return { response, body: await response.text(), arrived: arrivals.slice(before).at(-1) }
     },
     answer: (instance, reply) => void replies.set(instance, reply),
-    stop: (instance) => services.get(instance)!.stop(true),
+    stop: (instance) => servers.get(instance)!.stop(true),
     close() {
       gateway.close()
-      for (const service of services.values()) void service.stop(true)
+      for (const server of servers.values()) void server.stop(true)
     },
   }
 }

@@ -15,6 +15,7 @@ import { startWsService } from "./ws_service.ts"
 const OK = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 const PASSWORD = "a waltz of 3 otters"
 const HOST = "Host: a.example\r\n"
+const CONNECTIONS = 8
 
 /** Somebody with an account. */
 export interface Account {
@@ -34,8 +35,8 @@ export interface Guarded {
   readonly bob: Account
   /** Sends one request as these bytes: request line, Host, these field lines, body. */
   ask(target: string, fields?: string, method?: string, body?: string): Promise<RawResponse>
-  /** Sends these bytes and gives the statuses of as many answers, in order. */
-  askMany(bytes: string, count: number): Promise<number[]>
+  /** Sends these requests over eight connections, on each one after another; the statuses in order. */
+  askMany(requests: readonly string[]): Promise<number[]>
   /** Heads of the requests the services got so far, in order. */
   received(): readonly ReceivedRequest[]
   /** WebSocket handshakes they got. */
@@ -129,11 +130,16 @@ export async function startGuarded(): Promise<Guarded> {
     bob,
     ask,
     logIn,
-    async askMany(bytes, count) {
-      const client = await openClient(port, { tls: true })
-      const responses = await client.send(bytes).responses(count, 10_000)
-      client.reset()
-      return responses.map(({ status }) => status)
+    async askMany(requests) {
+      const statuses: number[] = []
+      const ask = async (first: number) => {
+        const client = await openClient(port, { tls: true })
+        for (let i = first, count = 1; i < requests.length; i += CONNECTIONS, count++)
+          statuses[i] = (await client.send(requests[i]!).responses(count))[count - 1]!.status
+        client.reset()
+      }
+      await Promise.all(Array.from({ length: CONNECTIONS }, (_, first) => ask(first)))
+      return statuses
     },
     received: () => arrived,
     handshakes: () => ws.handshakes.length,
