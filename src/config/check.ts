@@ -1,4 +1,5 @@
 import { checkAuth } from "./check_auth.ts"
+import { checkLimits } from "./check_limits.ts"
 import { checkRoutes } from "./check_routes.ts"
 import { checkServer } from "./check_server.ts"
 import { checkServices } from "./check_services.ts"
@@ -11,4 +12,5 @@ export function checkConfig(decoded: Decoded, report: Report): void {
   checkAuth(decoded, report)
   checkServices(decoded, report)
   checkRoutes(decoded, report)
+  checkLimits(decoded, report)
 }

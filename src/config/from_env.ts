@@ -15,7 +15,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
 }
 
 /** Policies of every route: what anybody expects of a gateway that was told nothing else. */
-const DEFAULTS: Tree = { request_id: {}, access_log: {} }
+const DEFAULTS: { readonly [policy: string]: Tree } = { request_id: {}, access_log: {} }
 
 const NOTHING_SET: Problem = {
   path: "",

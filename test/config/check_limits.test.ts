@@ -1,0 +1,55 @@
+import { expect, test } from "bun:test"
+import { parseConfig } from "../../src/config/load.ts"
+
+/** Problems and warnings of a config, as "path: message". */
+function findings(file: object): string[] {
+  const loaded = parseConfig(JSON.stringify(file), "json", {})
+  return [...(loaded.ok ? [] : loaded.problems), ...loaded.warnings].map(
+    ({ path, message }) => `${path}: ${message}`,
+  )
+}
+
+const AUTH = { secret: "0123456789abcdef0123456789abcdef", tiers: ["free", "premium"] }
+const route = (rate_limit: object, path = "/a") => ({ path, respond: {}, rate_limit })
+
+test("[C-6.3] tiers and roles a limit names must exist", () => {
+  const limit = {
+    rate: "1/s",
+    tiers: { premum: { rate: "2/s" } },
+    roles: { crew: { rate: "2/s" } },
+    exempt: { tiers: ["gold"], roles: ["admn"] },
+  }
+  expect(findings({ auth: { ...AUTH, roles: { admin: {} } }, routes: [route([limit])] })).toEqual([
+    'routes[0].rate_limit[0].tiers: unknown tier "premum"; did you mean "premium"?',
+    'routes[0].rate_limit[0].roles: unknown role "crew"',
+    'routes[0].rate_limit[0].exempt.tiers: unknown tier "gold"',
+    'routes[0].rate_limit[0].exempt.roles: unknown role "admn"; did you mean "admin"?',
+  ])
+})
+
+test("[C-6.1] a limit by what callers prove is warned of where nobody proves anything", () => {
+  const found = findings({ routes: [route({ by: "tier", rate: "1/s" }), route({ rate: "1/s" }, "/b")] })
+  expect(found).toHaveLength(1)
+  expect(found[0]).toContain("there is no section auth")
+})
+
+test("[V-rl.4b] limits that count together but differ are warned of", () => {
+  const shared = { name: "all", scope: "global", rate: "1/s" }
+  expect(findings({ routes: [route(shared), route(shared, "/b")] })).toEqual([])
+  const found = findings({ routes: [route(shared), route({ ...shared, rate: "2/s" }, "/b")] })
+  expect(found).toEqual([
+    "routes[1].rate_limit: another limit named all with scope global has another rate or by",
+  ])
+})
+
+test("[T-5.1] faults of limits are told at their place, a limit alone or in a list", () => {
+  expect(findings({ routes: [route({ rate: "5" })] })[0]).toStartWith(
+    'routes[0].rate_limit: rate: "5" is no rate',
+  )
+  expect(findings({ routes: [route({ rat: "5/s" })] }).join()).toContain('did you mean "rate"?')
+  expect(findings({ routes: [route({ by: "ip" })] }).join()).toContain("rate: required but missing")
+  expect(findings({ routes: [route([{ rate: "5/s", burst: 0 }])] }).join()).toContain(
+    "routes[0].rate_limit[0].burst",
+  )
+  expect(findings({ routes: [route([])] })).not.toEqual([])
+})
