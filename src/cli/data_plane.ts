@@ -4,6 +4,8 @@ import type { Door } from "../edge/serve.ts"
 import { Gateway } from "../gateway/gateway.ts"
 import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { Questions } from "../gateway/questions.ts"
+import { compileRelayLimits } from "../gateway/relay_limits.ts"
+import type { Runtime } from "../gateway/runtime.ts"
 import { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
@@ -17,7 +19,6 @@ import { createLog } from "../observe/log_json.ts"
 import { Series, seriesKey } from "../observe/series.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { LimitLog } from "../policies/limit_log.ts"
-import { DEFAULT_RELAY_LIMITS } from "../realtime/relay.ts"
 import { Relays } from "../realtime/relays.ts"
 import { LimitTable } from "../store/limit_table.ts"
 import { describeServices } from "../upstream/describe.ts"
@@ -31,8 +32,7 @@ export class DataPlane {
   readonly #upstreams: Upstreams
   readonly #gateway: Gateway
   readonly #relays = new Relays({ now })
-  /** Of new WebSockets; the newest configuration's. */
-  readonly #relayLimits = { ...DEFAULT_RELAY_LIMITS }
+  readonly #runtime: Runtime
   readonly #door: Door
   /** One a service, by name: found at the first attempt. */
   readonly #attempts = new Map<string, AttemptCounter>()
@@ -92,7 +92,7 @@ export class DataPlane {
         serviceId: (service) => this.#generation.labels.service[service] ?? OTHER,
       }),
       relays: this.#relays,
-      relayLimits: this.#relayLimits,
+      relayLimits: compileRelayLimits(config.server.websocket),
       onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
       onRelayed: countRelayed(series),
       policyDeps: {
@@ -111,6 +111,7 @@ export class DataPlane {
       },
       log,
     }
+    this.#runtime = runtime
     this.#gateway = new Gateway(runtime)
     this.#apply(init.generation)
     this.#door = this.#open(init, log)
@@ -199,10 +200,9 @@ export class DataPlane {
     this.#limitCounts.ids = generation.labels.limit
     this.#gateway.apply(generation.config, generation.slots, routeId)
     this.#generation = generation
-    const { max_message, idle_timeout, max_connections } = generation.config.server.websocket
-    this.#relayLimits.maxMessageBytes = max_message
-    this.#relayLimits.idleTimeoutMs = idle_timeout === 0 ? Number.POSITIVE_INFINITY : idle_timeout
-    this.#relays.max = max_connections
+    const { websocket } = generation.config.server
+    this.#runtime.relayLimits = compileRelayLimits(websocket)
+    this.#relays.max = websocket.max_connections
   }
 
   #tryApply(generation: Generation): string {

@@ -63,8 +63,8 @@ export class HandshakeAsker implements Asker {
       signal: leaving,
     }
     const { relays, relayLimits } = this.#runtime
-    const limits = { ...relayLimits, connectTimeoutMs: Math.max(1, deadlineAt - now()) }
-    return openRelay(target, limits, { relays, counters: relayCounters(instance, this.#runtime), now })
+    const deps = { relays, counters: relayCounters(instance, this.#runtime), now }
+    return openRelay(target, Math.max(1, deadlineAt - now()), relayLimits, deps)
   }
 }
 

@@ -7,8 +7,8 @@ import type { Relays } from "../realtime/relays.ts"
 export interface Runtime {
   readonly log: Log
   readonly relays: Relays
-  /** Of relays that open from now on; `connectTimeoutMs` gives way to the route's own. */
-  readonly relayLimits: RelayLimits
+  /** Of relays that open from now on: another object with each configuration. */
+  relayLimits: RelayLimits
   /** Told of the relays that open and end, for the gauge. */
   readonly onRelay: (change: 1 | -1) => void
   /** Told of every message relayed; bytes of its payload. */

@@ -1,6 +1,6 @@
 import type { BodySource } from "../http1/body.ts"
 import { limitOf } from "../policies/body_limit.ts"
-import { type Failure, fail } from "../policies/failure.ts"
+import { CUT_SHORT, type Failure, fail } from "../policies/failure.ts"
 import type { Answered } from "../policies/policy.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { type Forwarded, forward, type UpstreamFailure } from "../upstream/forward.ts"
@@ -112,8 +112,6 @@ export async function fallBack(
 }
 
 const NO_FURTHER: Target = { kind: "none" }
-
-const CUT_SHORT = fail("INVALID_REQUEST", { message: "The request body was cut short." })
 
 /** A short body in one piece; `undefined` when it is long or of unknown length. */
 async function takeSmallBody(body: BodySource): Promise<Uint8Array | undefined | "broken"> {

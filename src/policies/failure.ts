@@ -245,3 +245,6 @@ export function fail(code: FailureCode, options: FailureOptions = {}): Failure {
     cause: options.cause,
   }
 }
+
+/** The client's connection, or its body, ended before the length it had announced. */
+export const CUT_SHORT = fail("INVALID_REQUEST", { message: "The request body was cut short." })

@@ -7,7 +7,7 @@ import type { Exchange } from "../upstream/exchange.ts"
 import { limitOf } from "./body_limit.ts"
 import { coerce, compileCoercions, parseQuery } from "./coerce.ts"
 import { DECODABLE, decodeBody, isDecodable, isPlain } from "./decode_body.ts"
-import { type Failure, fail } from "./failure.ts"
+import { CUT_SHORT, type Failure, fail } from "./failure.ts"
 import { compileSchema, type SchemaCheck, type ValueProblem } from "./json_schema.ts"
 import { definePolicy, type Verdict } from "./policy.ts"
 import { schemaProblems } from "./schema_problems.ts"
@@ -128,7 +128,7 @@ async function judgeLater(exchange: Exchange, rules: BodyRules, errors: FoundErr
     if (exchange.uploadFault === "PAYLOAD_TOO_LARGE")
       return fail("PAYLOAD_TOO_LARGE", { details: { limit: limitOf(exchange.body) } })
     if (exchange.uploadFault !== "") return fail(exchange.uploadFault)
-    return fail("INVALID_REQUEST", { message: "The request body was cut short." })
+    return CUT_SHORT
   }
   exchange.body = bytes
   if (bytes.byteLength === 0) return judgeMissing(exchange, errors)

@@ -13,8 +13,6 @@ import type { ClientSocket, SocketHandler } from "./socket.ts"
 import { Uplink } from "./uplink.ts"
 
 export interface RelayLimits {
-  /** Longest wait for the service's handshake. */
-  readonly connectTimeoutMs: number
   /**
    * Largest message either way, bytes; beyond it both ends are closed with 1009. From clients the door's
    * `maxPayloadBytes` applies too; from services the runtime's client takes 128 MB at most.
@@ -29,12 +27,8 @@ export interface RelayLimits {
   readonly pingIntervalMs: number
 }
 
-export const DEFAULT_RELAY_LIMITS: RelayLimits = {
-  connectTimeoutMs: 10_000,
-  maxMessageBytes: 16 * 1024 * 1024,
-  idleTimeoutMs: 300_000,
-  pingIntervalMs: 30_000,
-}
+/** Often enough for the timeouts of what lies between, seldom enough to cost nothing. */
+export const PING_INTERVAL_MS = 30_000
 
 /** What a relay counts. Called on every message: must be cheap and never throw. */
 export interface RelayCounters {
@@ -66,10 +60,11 @@ export interface RelayOpened {
 
 /**
  * Opens the service's end of a relay, before the client's handshake is answered, so that a refusal can
- * still become an HTTP error. Never rejects.
+ * still become an HTTP error. `timeoutMs`: longest wait for it. Never rejects.
  */
 export async function openRelay(
   target: RelayTarget,
+  timeoutMs: number,
   limits: RelayLimits,
   deps: RelayDeps,
 ): Promise<RelayOpened | RelayRefused> {
@@ -81,7 +76,7 @@ export async function openRelay(
     if (!placed) relays.release()
     placed = true
   }
-  const result = await connectUpstream(target, limits.connectTimeoutMs, (socket): RelayOpened => {
+  const result = await connectUpstream(target, timeoutMs, (socket): RelayOpened => {
     giveBack()
     const relay = new Relay(socket, limits, deps)
     return { kind: "opened", relay, headers: { "sec-websocket-protocol": socket.protocol } }

@@ -3,12 +3,12 @@ import { parsePattern } from "../../src/config/pattern.ts"
 import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "../../src/gateway/dropped.ts"
 import { handle } from "../../src/gateway/handle.ts"
 import { TrustedProxies } from "../../src/gateway/proxies.ts"
+import { compileRelayLimits } from "../../src/gateway/relay_limits.ts"
 import type { Route, Step } from "../../src/gateway/route.ts"
 import { RouteTable } from "../../src/gateway/routes.ts"
 import type { Snapshot } from "../../src/gateway/snapshot.ts"
 import { account } from "../../src/gateway/steps.ts"
 import { now } from "../../src/lib/clock.ts"
-import { DEFAULT_RELAY_LIMITS } from "../../src/realtime/relay.ts"
 import { Relays } from "../../src/realtime/relays.ts"
 import { Exchange } from "../../src/upstream/exchange.ts"
 import { readBody } from "../support/bodies.ts"
@@ -233,7 +233,7 @@ describe("refusals", () => {
 function gatewayDeps() {
   return {
     relays: new Relays({ now }),
-    relayLimits: DEFAULT_RELAY_LIMITS,
+    relayLimits: compileRelayLimits(exampleConfig({}).server.websocket),
     onRelay: () => undefined,
     onRelayed: () => undefined,
     log: memoryLog(),

@@ -64,7 +64,7 @@ describe("refusal", () => {
   })
 
   test("[F-30] a service that never answers the handshake is a gateway timeout", async () => {
-    const got = await answer(service.url, "/hang", { limits: { connectTimeoutMs: 60 } })
+    const got = await answer(service.url, "/hang", { timeoutMs: 60 })
     expect(got.status).toBe(504)
     expect(got.left).toEqual({ size: 0, open: 0 })
   })

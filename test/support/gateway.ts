@@ -1,6 +1,7 @@
 import { openDoor } from "../../src/edge/open.ts"
 import type { Door, TlsPair } from "../../src/edge/serve.ts"
 import { Gateway } from "../../src/gateway/gateway.ts"
+import { compileRelayLimits } from "../../src/gateway/relay_limits.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
 import { now } from "../../src/lib/clock.ts"
@@ -8,7 +9,6 @@ import { Accounting } from "../../src/observe/account.ts"
 import { SERIES } from "../../src/observe/catalogue.ts"
 import { createSeriesBuffer, keyMetric, readSeries, Series } from "../../src/observe/series.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
-import { DEFAULT_RELAY_LIMITS } from "../../src/realtime/relay.ts"
 import { Relays } from "../../src/realtime/relays.ts"
 import { createUpstreamMemory, type UpstreamMemory } from "../../src/upstream/memory.ts"
 import { type LookUp, lookUpName } from "../../src/upstream/resolved_address.ts"
@@ -79,7 +79,7 @@ export function makeGateway(
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,
-    relayLimits: DEFAULT_RELAY_LIMITS,
+    relayLimits: compileRelayLimits(exampleConfig(file).server.websocket),
     onRelay: () => undefined,
     onRelayed: () => undefined,
     log,

@@ -1,6 +1,6 @@
 import { now } from "../../src/lib/clock.ts"
 import { checkHandshake } from "../../src/realtime/handshake.ts"
-import { DEFAULT_RELAY_LIMITS, openRelay, type RelayLimits } from "../../src/realtime/relay.ts"
+import { openRelay, PING_INTERVAL_MS, type RelayLimits } from "../../src/realtime/relay.ts"
 import { Relays } from "../../src/realtime/relays.ts"
 import { type SocketHandler, websocketHandlers } from "../../src/realtime/socket.ts"
 
@@ -8,6 +8,8 @@ export interface WsProxyOptions {
   /** Origin of the service, e.g. "ws://127.0.0.1:1234"; the client's path and query are added. */
   upstream: string
   limits?: Partial<RelayLimits>
+  /** Longest wait for the service's handshake. */
+  timeoutMs?: number
   /** Relays at a time. */
   max?: number
   maxPayloadBytes?: number
@@ -33,7 +35,12 @@ export function startWsProxy(options: WsProxyOptions) {
       counted.sentBytes += bytes
     },
   }
-  const limits = { ...DEFAULT_RELAY_LIMITS, ...options.limits }
+  const limits = {
+    maxMessageBytes: 16 * 1024 * 1024,
+    idleTimeoutMs: 300_000,
+    pingIntervalMs: PING_INTERVAL_MS,
+    ...options.limits,
+  }
   const problems: string[] = []
   const log = {
     debug() {},
@@ -63,7 +70,11 @@ export function startWsProxy(options: WsProxyOptions) {
         protocols: shake.protocols,
         tls: undefined,
       }
-      const opened = await openRelay(target, limits, { relays, counters, now: clock })
+      const opened = await openRelay(target, options.timeoutMs ?? 10_000, limits, {
+        relays,
+        counters,
+        now: clock,
+      })
       if (opened.kind === "refused")
         return new Response(`${opened.outcome}: ${opened.cause}`, { status: opened.status })
       if (options.neverUpgrade) return new Response("no", { status: 500 })

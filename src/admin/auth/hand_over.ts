@@ -1,7 +1,7 @@
 import { FieldList } from "../../http1/field_list.ts"
 import { readBody } from "../../http1/read_body.ts"
 import type { IdentityAnswer, IdentityRequest, Question, Replies } from "../../identity/messages.ts"
-import { FAILURES, type Failure, type FailureCode, fail } from "../../policies/failure.ts"
+import { CUT_SHORT, FAILURES, type Failure, type FailureCode, fail } from "../../policies/failure.ts"
 import type { Answered } from "../../policies/policy.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 
@@ -29,7 +29,7 @@ export type Ask = <Q extends Question>(question: Q) => Promise<Replies[Q["kind"]
 export async function askControlPlane(exchange: Exchange, ask: Ask): Promise<Answered | Failure> {
   const body = await readBody(exchange.body, MAX_BODY_BYTES)
   if (body === "too_large") return fail("PAYLOAD_TOO_LARGE", { details: { limit: MAX_BODY_BYTES } })
-  if (body === "aborted") return fail("INVALID_REQUEST", { message: "The request body was cut short." })
+  if (body === "aborted") return CUT_SHORT
   const answer = await ask({ kind: "request", request: toRequest(exchange, body) })
   if (answer === undefined)
     return fail("OVERLOADED", { retryAfterS: 1, cause: "no answer from the control plane" })
