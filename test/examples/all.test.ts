@@ -63,13 +63,22 @@ describe("deploy/kubernetes.yaml", () => {
   const deployment = one("Deployment")
   const pod = deployment.spec.template.spec
   const container = pod.containers[0]
+  const given: string[] = container.env.map(({ name }: Json) => name)
   const loaded = parseConfig(one("ConfigMap").data["gatehouse.yaml"], "yaml", {
     ADMIN_TOKEN: "a-token-for-tests-only",
+    STORE_URL: "postgres://gatehouse:word@postgres.default.svc/gatehouse",
+    ...ENV,
   })
   if (!loaded.ok) throw new Error(loaded.problems.map((problem) => problem.message).join("; "))
   const { server, admin } = loaded.config
 
   test("its config is accepted without a warning", () => expect(loaded.warnings).toEqual([]))
+
+  test("the container is given every variable its config asks for, out of secrets", () => {
+    const asked = one("ConfigMap").data["gatehouse.yaml"].matchAll(/\$\{([A-Z_]+)\}/g)
+    expect([...asked].map(([, name]) => name).sort()).toEqual([...given].sort() as [])
+    for (const { valueFrom } of container.env) expect(valueFrom.secretKeyRef.key).toBeString()
+  })
 
   test("the config is mounted as a directory: a file of it would never change", () => {
     const mount = container.volumeMounts.find((each: Json) => each.name === "config")
@@ -119,6 +128,21 @@ test("deploy/gatehouse.service gives the gateway time to drain", () => {
   const { drain_delay, shutdown_timeout } = loaded.config.server
   const seconds = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])
   expect(seconds * 1000).toBeGreaterThan(drain_delay + shutdown_timeout)
+})
+
+test("deploy/gatehouse.service keeps accounts where it may write, for every example that has some", () => {
+  const unit = readExample("deploy/gatehouse.service")
+  const directory = /^StateDirectory=(\w+)$/m.exec(unit)?.[1]
+  const store = /^Environment=STORE_URL=(.*)$/m.exec(unit)?.[1]?.replace("%S", "/var/lib")
+  expect(store).toStartWith(`sqlite:/var/lib/${directory}/`)
+  const kept: string[] = []
+  for (const name of configs) {
+    const loaded = loadConfig(join(import.meta.dir, "../../examples", name), { ...ENV, STORE_URL: store! })
+    if (!loaded.ok) throw new Error(`${name} is broken`)
+    if (loaded.config.auth !== undefined) kept.push(`${name} ${loaded.config.store}`)
+  }
+  const withAccounts = configs.filter((name) => name !== "gatehouse.yaml")
+  expect(kept).toEqual(withAccounts.map((name) => `${name} ${store}`))
 })
 
 test("gatehouse.yaml brings clients to both copies of its service", async () => {
