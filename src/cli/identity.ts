@@ -77,13 +77,14 @@ function createAccounts(context: IdentityContext): Accounts {
 
 /** Deletes what has expired. Each may run at any time and takes little at once; called about once a minute. */
 export function identitySweeps(
-  { context, outbox }: Accounts,
+  { context, outbox, throttle }: Accounts,
   revocations: RevocationLog,
 ): readonly (() => Promise<void>)[] {
   return [
     () => sweepSessions(context),
     () => revocations.sweep(),
     () => sweepAccounts(context),
+    () => throttle.flush(),
     // Mail that another process left behind.
     () => outbox.deliver(),
   ]

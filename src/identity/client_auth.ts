@@ -65,7 +65,9 @@ export async function authenticateClient(
         sessionId: sessionOfClient(id, row.updated_at),
       },
     }
+  context.count("client_credentials", "failure")
   const attempt = await throttle.attempt("client", undefined, asking.client)
+  if (attempt.kind === "blocked") return { kind: "throttled", retryAfterS: attempt.retryAfterS }
   const reason = row === undefined ? "unknown" : right ? "disabled" : "wrong_secret"
   await context.audit(context.store, {
     action: "client.authenticate",
@@ -74,12 +76,9 @@ export async function authenticateClient(
     subject: id,
     client: asking.client,
     requestId: asking.requestId,
-    details: { reason: attempt.kind === "blocked" ? "throttled" : reason },
+    details: { reason },
   })
-  context.count("client_credentials", "failure")
-  return attempt.kind === "blocked"
-    ? { kind: "throttled", retryAfterS: attempt.retryAfterS }
-    : { kind: "wrong" }
+  return { kind: "wrong" }
 }
 
 /** Both are hashes in hex. */

@@ -32,7 +32,6 @@ export async function loginWithPassword(
   const attempt = await throttle.attempt("login", name, asking.client)
   if (attempt.kind === "blocked") {
     context.count("login_throttled", "failure")
-    await recordFailure(accounts, name, asking, `throttled_by_${attempt.by}`)
     return { kind: "throttled", retryAfterS: attempt.retryAfterS }
   }
   return settle(attempt, async () => {

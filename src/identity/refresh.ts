@@ -1,5 +1,6 @@
 import type { Sql } from "../store/sql.ts"
 import { issueAccessToken, narrowScopes, scopesGranted, subjectOf } from "./access_token.ts"
+import type { Accounts } from "./accounts.ts"
 import type { Asking, IdentityContext } from "./context.ts"
 import { hashOfToken, newOpaqueToken } from "./opaque_token.ts"
 import { endSession, insertRefreshToken, REFRESH_PREFIX } from "./sessions.ts"
@@ -17,7 +18,8 @@ export type Refreshed =
       readonly refreshToken: string
       readonly scope: string
     }
-  | { readonly kind: "refused"; readonly reason: RefreshFault }
+  /** `sessionId`: "" when the token is unknown. */
+  | { readonly kind: "refused"; readonly reason: RefreshFault; readonly sessionId: string }
   /** Scopes were asked for that the token does not give; it can be used again. */
   | { readonly kind: "scope" }
 
@@ -46,17 +48,36 @@ const FORMAT = new RegExp(`^${REFRESH_PREFIX}[A-Za-z0-9_-]{43}$`)
 /**
  * Gives a new access token and a new refresh token for a refresh token. Each is for one use; within
  * `auth.refresh_grace` of that use it gives the same successor again, later it ends the sign-in, as one of the two
- * who have it must have stolen it (RFC 9700 section 4.14.2). Rejects with a `StoreError`.
+ * who have it must have stolen it (RFC 9700 section 4.14.2). A token that is right is taken at any time; wrong ones
+ * count against the address, so that a flood of them is not a flood of records. Rejects with a `StoreError`.
  */
-export function refresh(context: IdentityContext, options: RefreshOptions): Promise<Refreshed> {
+export async function refresh(
+  { context, throttle }: Pick<Accounts, "context" | "throttle">,
+  options: RefreshOptions,
+): Promise<Refreshed> {
+  const outcome = FORMAT.test(options.token) ? await tryRefresh(context, options) : refused("unknown", "")
+  if (outcome.kind !== "refused") return outcome
+  context.count("refresh", "failure")
+  const { client } = options.asking
+  const attempt = await throttle.attempt("refresh", undefined, client)
+  if (attempt.kind === "permitted" || outcome.reason === "reused")
+    await recordRefusal(context, options, outcome)
+  return outcome
+}
+
+type Refused = Extract<Refreshed, { kind: "refused" }>
+
+const refused = (reason: RefreshFault, sessionId: string): Refused => ({ kind: "refused", reason, sessionId })
+
+function tryRefresh(context: IdentityContext, options: RefreshOptions): Promise<Refreshed> {
   return context.store.transaction(async (sql) => {
-    const row = FORMAT.test(options.token) ? await findRow(sql, options.token) : undefined
-    if (row === undefined) return refuse(context, sql, options, "unknown", undefined)
+    const row = await findRow(sql, options.token)
+    if (row === undefined) return refused("unknown", "")
     const at = context.wallClock()
-    if (row.ended_at !== null) return refuse(context, sql, options, "ended", row)
-    if (row.expires_at <= at) return refuse(context, sql, options, "expired", row)
+    if (row.ended_at !== null) return refused("ended", row.session_id)
+    if (row.expires_at <= at) return refused("expired", row.session_id)
     const user = await findUser(sql, row.user_id)
-    if (user?.status !== "active") return refuse(context, sql, options, "disabled", row)
+    if (user?.status !== "active") return refused("disabled", row.session_id)
     const subject = subjectOf(context, user, { sessionId: row.session_id, scope: row.scope })
     if (!scopesGranted(subject.scopes, options.scope)) return { kind: "scope" }
     const next = await rotate(context, sql, options, row, at)
@@ -170,26 +191,15 @@ async function endFamily(
     details: { user: row.user_id },
   })
   context.count("refresh_reused", "failure")
-  return refuse(context, sql, options, "reused", row)
+  return refused("reused", row.session_id)
 }
 
 /** Whose it is is known, who has sent it is not: the record names no actor. */
-async function refuse(
-  context: IdentityContext,
-  sql: Sql,
-  { asking }: RefreshOptions,
-  reason: RefreshFault,
-  row: Row | undefined,
-): Promise<Refreshed> {
-  await context.audit(sql, {
-    action: "token.refresh",
-    outcome: "failure",
-    actor: "",
-    subject: row?.session_id ?? "",
-    client: asking.client,
-    requestId: asking.requestId,
-    details: { reason },
-  })
-  context.count("refresh", "failure")
-  return { kind: "refused", reason }
+function recordRefusal(
+  { store, audit }: IdentityContext,
+  { asking: { client, requestId } }: RefreshOptions,
+  { reason, sessionId }: Refused,
+): Promise<void> {
+  const record = { action: "token.refresh", outcome: "failure", actor: "", subject: sessionId } as const
+  return audit(store, { ...record, client, requestId, details: { reason } })
 }

@@ -1,9 +1,11 @@
 import { createHmac } from "node:crypto"
 import { clientNetwork } from "../lib/client_network.ts"
 import type { IdentityContext } from "./context.ts"
+import { FailureBatch } from "./failure_batch.ts"
+import { recordFailures } from "./record_failures.ts"
 
 /** What is guessed or asked for. Each counts for itself. */
-export type ThrottledAct = "login" | "client" | "mail" | "register" | "token"
+export type ThrottledAct = "login" | "client" | "mail" | "register" | "token" | "refresh"
 
 /** A try that was counted as failed before it took place, so that tries side by side cannot be more than allowed. */
 export interface Reservation {
@@ -21,14 +23,21 @@ export type Attempt =
 export interface Throttle {
   /**
    * Counts a try and says whether it may take place. `who`: the account it is about, whether there is one or not;
-   * `undefined`: only the address counts. `client`: address of the caller.
+   * `undefined`: only the address counts. `client`: address of the caller. Blocked ones are put on record together,
+   * about once a second: anybody can send them as fast as the network goes.
    */
   attempt(act: ThrottledAct, who: string | undefined, client: string): Promise<Attempt>
   /** Lifts delay and lock of an account, as its owner proved to be it in another way. */
   forgive(act: ThrottledAct, who: string): Promise<void>
+  /** Puts blocked tries on record that came since the last time. Never rejects. Call about once a minute. */
+  flush(): Promise<void>
 }
 
 const FIRST_DELAY_MS = 1000
+/** Blocked tries are put on record this often at most. */
+const RECORD_MS = 1000
+/** Longest name of an account put on record. */
+const MAX_NAME = 512
 
 /** Two counters that say when the next try may be. */
 interface Limit {
@@ -48,6 +57,8 @@ interface Row {
  */
 export function createThrottle(context: IdentityContext): Throttle {
   const { store, settings, wallClock } = context
+  const refused = new FailureBatch()
+  let recordedAt = Number.NEGATIVE_INFINITY
   const limitOf = (kind: "account" | "address"): Limit => {
     const { free_attempts, attempts, ip_attempts, duration } = settings().lockout
     if (kind === "address") return { free: Number.MAX_SAFE_INTEGER, max: ip_attempts }
@@ -69,9 +80,24 @@ export function createThrottle(context: IdentityContext): Throttle {
     return row?.blocked_until
   }
 
-  async function blocked(by: "account" | "address", subject: string): Promise<Attempt> {
+  async function flush(): Promise<void> {
+    recordedAt = wallClock()
+    const failures = refused.take()
+    if (failures.length > 0) await recordFailures(failures, context, context.log)
+  }
+
+  async function blocked(
+    by: "account" | "address",
+    subject: string,
+    { act, who, client }: { act: ThrottledAct; who: string | undefined; client: string },
+  ): Promise<Attempt> {
     const row = await store.get<Row>("SELECT blocked_until FROM login_failures WHERE subject = $1", [subject])
-    const restMs = (row?.blocked_until ?? 0) - wallClock()
+    const at = wallClock()
+    const restMs = (row?.blocked_until ?? 0) - at
+    const actor = (who ?? "").slice(0, MAX_NAME)
+    refused.add({ at, reason: `throttled_by_${by}`, client, route: act, requestId: "", actor })
+    // Also when the clock was set back.
+    if (Math.abs(at - recordedAt) >= RECORD_MS) await flush()
     return { kind: "blocked", by, retryAfterS: Math.max(1, Math.ceil(restMs / 1000)) }
   }
 
@@ -90,13 +116,13 @@ export function createThrottle(context: IdentityContext): Throttle {
     async attempt(act, who, client) {
       const address = subjectOf(act, "address", clientNetwork(client))
       const addressUntil = await reserve(address, limitOf("address"))
-      if (addressUntil === undefined) return blocked("address", address)
+      if (addressUntil === undefined) return blocked("address", address, { act, who, client })
       const account = who === undefined ? undefined : subjectOf(act, "account", who)
       const accountUntil = account === undefined ? 0 : await reserve(account, limitOf("account"))
       if (account !== undefined && accountUntil === undefined) {
         // It does not take place: an address is not locked by tries that were refused anyway.
         await giveBack(address, addressUntil)
-        return blocked("account", account)
+        return blocked("account", account, { act, who, client })
       }
       return {
         kind: "permitted",
@@ -113,6 +139,7 @@ export function createThrottle(context: IdentityContext): Throttle {
     async forgive(act, who) {
       await forget(subjectOf(act, "account", who))
     },
+    flush,
   }
 }
 

@@ -114,6 +114,26 @@ for (const [name, newUrl] of STORES)
       expect([...texts][0]).toContain("AUTH_ERROR")
     })
 
+    test("[F-54] a flood of made-up refresh tokens is put on record in a few rows, and right ones are taken", async () => {
+      const { vm, refresh_token } = await signedIn({ lockout: { ip_attempts: 3 } })
+      const flood = async (tries: number) => {
+        for (let i = 0; i < tries; i++)
+          expect((await vm.refresh(`gh_rt_${"A".repeat(42)}${i % 10}`)).status).toBe(401)
+      }
+      await flood(30)
+      vm.pass(1000)
+      await flood(1)
+      const records = await vm.store.all<{ action: string; details: string }>(
+        "SELECT action, details FROM audit_events WHERE outcome = 'failure' ORDER BY id",
+      )
+      const each = records.filter(({ action }) => action === "token.refresh")
+      expect(each.length).toBe(3)
+      const together = records.filter(({ action }) => action === "auth.refused")
+      const count = together.reduce((sum, { details }) => sum + JSON.parse(details).count, 0)
+      expect(count).toBe(28)
+      expect((await vm.refresh(refresh_token)).status).toBe(200)
+    })
+
     test("[V-sec.2] the database holds no token, and what follows from one cannot be read with another", async () => {
       const { vm, refresh_token } = await signedIn()
       const { body } = await vm.refresh(refresh_token)

@@ -2,7 +2,6 @@ import { Elysia } from "elysia"
 import { scopesGranted } from "../../identity/access_token.ts"
 import type { Accounts } from "../../identity/accounts.ts"
 import { issueClientToken } from "../../identity/client_token.ts"
-import type { IdentityContext } from "../../identity/context.ts"
 import { loginWithPassword } from "../../identity/password_login.ts"
 import { type Refreshed, refresh } from "../../identity/refresh.ts"
 import { endSession, type SignedIn } from "../../identity/sessions.ts"
@@ -25,12 +24,11 @@ interface Grant {
 
 /** The token endpoint (RFC 6749 section 3.2) and the refreshing of tokens for pages. */
 export function tokenRoutes(accounts: Accounts) {
-  const { context } = accounts
   return new Elysia()
     .post("/auth/token", ({ request }) => answerToken(accounts, request), {
       parse: "none",
     })
-    .post("/auth/refresh", ({ request }) => answerRefresh(context, request), {
+    .post("/auth/refresh", ({ request }) => answerRefresh(accounts, request), {
       parse: "none",
     })
 }
@@ -103,7 +101,7 @@ async function byRefreshToken({ accounts, request, form, values, scope }: Grant)
   const token = values.get("refresh_token")
   if (token === undefined) return refuseOAuth(request, form, "invalid_request", "`refresh_token` is missing.")
   const asking = askingOf(askedOf(request))
-  const outcome = await refresh(accounts.context, { token, scope, asking })
+  const outcome = await refresh(accounts, { token, scope, asking })
   switch (outcome.kind) {
     case "refreshed":
       return ok(tokenBody(outcome))
@@ -114,16 +112,16 @@ async function byRefreshToken({ accounts, request, form, values, scope }: Grant)
   }
 }
 
-async function answerRefresh(context: IdentityContext, request: Request): Promise<Response> {
+async function answerRefresh(accounts: Accounts, request: Request): Promise<Response> {
   const asked = askedOf(request)
   const parameters = readParameters(asked)
   if (!parameters.ok) return refuse(request, fail("INVALID_REQUEST", { message: parameters.message }))
   const token = parameters.values.get("refresh_token")
   if (token === undefined)
     return refuse(request, fail("INVALID_REQUEST", { message: "`refresh_token` is missing." }))
-  const outcome = await refresh(context, { token, scope: "", asking: askingOf(asked) })
+  const outcome = await refresh(accounts, { token, scope: "", asking: askingOf(asked) })
   if (outcome.kind === "refreshed") return ok(tokenBody(outcome))
-  const header = challenge(context.settings().issuer, "invalid_token")
+  const header = challenge(accounts.context.settings().issuer, "invalid_token")
   return refuse(request, fail("AUTH_ERROR", { headers: { "www-authenticate": header } }))
 }
 
