@@ -22,7 +22,10 @@ export interface StoreDeps {
   readonly poolSize?: number
   /** Time to connect to PostgreSQL; default 5000. */
   readonly connectTimeoutMs?: number
-  /** Time a statement may take in PostgreSQL; default 5000. In SQLite statements cannot be interrupted. */
+  /**
+   * Time a statement may take in PostgreSQL; default 5000. In SQLite statements cannot be interrupted: it is the
+   * time one waits for another process that writes.
+   */
   readonly statementTimeoutMs?: number
   /** Callers that may wait for their turn, default 1000; the next one gets "busy". */
   readonly maxWaiting?: number
@@ -49,7 +52,7 @@ export async function openStore(url: string, deps: StoreDeps): Promise<Store> {
   const connectTimeoutMs = deps.connectTimeoutMs ?? 5000
   if (target.kind === "sqlite") {
     if (target.file !== ":memory:") prepareSqliteFile(target.file)
-    const database = openSqlite(target.file)
+    const database = openSqlite(target.file, deps.statementTimeoutMs)
     try {
       await bringUpToDate(database, migrationMs, deps)
       return createStore(database, limits, metering)

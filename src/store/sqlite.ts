@@ -5,16 +5,21 @@ import { type SqlValue, StoreError, type StoreErrorKind } from "./sql.ts"
 /** Statements kept prepared; the one not used for longest makes room. */
 const MAX_STATEMENTS = 200
 
-/** How long a statement waits for another process that writes. It holds up the whole thread. */
+/** How long a statement waits for another process that writes unless told. */
 const BUSY_TIMEOUT_MS = 5000
+/** How much of that within SQLite, which holds up the whole thread; then it is asked again now and then. */
+const BLOCKING_MS = 20
+const AGAIN_MS = 25
 
 /**
  * SQLite within this thread. `file`: a path, which must be a database already, or ":memory:". Statements are
- * durable when they return: the write-ahead log is synced with each. Throws StoreError.
+ * durable when they return: the write-ahead log is synced with each. `busyMs`: how long a statement waits for another
+ * process that writes, which does not hold up the thread. Throws StoreError.
  */
-export function openSqlite(file: string): Database {
+export function openSqlite(file: string, busyMs = BUSY_TIMEOUT_MS): Database {
   const sqlite = connectSqlite(file)
-  const connection = new SqliteConnection(sqlite)
+  sqlite.run(`PRAGMA busy_timeout = ${BLOCKING_MS}`)
+  const connection = new SqliteConnection(sqlite, busyMs)
   return {
     dialect: "sqlite",
     // One for all: a second one in the same thread could only wait for the first.
@@ -35,6 +40,7 @@ export function connectSqlite(file: string): Sqlite {
   try {
     const flags = constants.SQLITE_OPEN_READWRITE | (file === ":memory:" ? constants.SQLITE_OPEN_CREATE : 0)
     sqlite = new Sqlite(file, flags)
+    // For the settings; nobody else waits yet.
     sqlite.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
     sqlite.run("PRAGMA journal_mode = WAL")
     sqlite.run("PRAGMA synchronous = FULL")
@@ -53,12 +59,36 @@ class SqliteConnection implements Connection {
   readonly #sqlite: Sqlite
   /** By text, the one used last at the end. */
   readonly #statements = new Map<string, Statement>()
+  readonly #busyMs: number
 
-  constructor(sqlite: Sqlite) {
+  constructor(sqlite: Sqlite, busyMs: number) {
     this.#sqlite = sqlite
+    this.#busyMs = busyMs
   }
 
-  execute(text: string, params: readonly SqlValue[], wantsRows: boolean): Result {
+  execute(text: string, params: readonly SqlValue[], wantsRows: boolean): Result | Promise<Result> {
+    try {
+      return this.#execute(text, params, wantsRows)
+    } catch (error) {
+      // Within a transaction the lock is held already.
+      if (this.#sqlite.inTransaction || explainSqlite(error).kind !== "busy") throw error
+      return this.#executeAgain(text, params, wantsRows)
+    }
+  }
+
+  async #executeAgain(text: string, params: readonly SqlValue[], wantsRows: boolean): Promise<Result> {
+    const until = performance.now() + this.#busyMs
+    for (;;) {
+      await Bun.sleep(AGAIN_MS)
+      try {
+        return this.#execute(text, params, wantsRows)
+      } catch (error) {
+        if (explainSqlite(error).kind !== "busy" || performance.now() >= until) throw error
+      }
+    }
+  }
+
+  #execute(text: string, params: readonly SqlValue[], wantsRows: boolean): Result {
     const statement = this.#prepared(text)
     if (statement.paramsCount !== params.length)
       throw new StoreError(

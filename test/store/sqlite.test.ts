@@ -31,7 +31,6 @@ describe("SQLite in a file", () => {
     expect(await store.get("PRAGMA journal_mode")).toEqual({ journal_mode: "wal" })
     expect(await store.get("PRAGMA synchronous")).toEqual({ synchronous: 2 })
     expect(await store.get("PRAGMA foreign_keys")).toEqual({ foreign_keys: 1 })
-    expect(await store.get("PRAGMA busy_timeout")).toEqual({ timeout: 5000 })
   })
 
   test("closing leaves one file, with everything in it", async () => {

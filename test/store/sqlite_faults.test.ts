@@ -255,8 +255,8 @@ test("[F-46] a log cut off in the midst of a commit: what was committed before i
 
 test("[F-45] another process that writes for too long: busy, and as before when it has ended", async () => {
   const file = freshFile()
-  const store = await withNotes(`sqlite:${file}`)
-  await store.all("PRAGMA busy_timeout = 50")
+  await withNotes(`sqlite:${file}`)
+  const store = await open(`sqlite:${file}`, { statementTimeoutMs: 50 })
   const other = new Sqlite(file)
   other.run("BEGIN IMMEDIATE")
   expect((await storeErrorOf(store.run(add, [2, ""]))).kind).toBe("busy")
@@ -265,4 +265,19 @@ test("[F-45] another process that writes for too long: busy, and as before when 
   other.run("ROLLBACK")
   other.close()
   expect(await store.run(add, [2, ""])).toBe(1)
+})
+
+test("[F-45] waiting for another process that writes does not hold up the thread, and works when it has ended", async () => {
+  const file = freshFile()
+  const store = await withNotes(`sqlite:${file}`)
+  const other = new Sqlite(file)
+  other.run("BEGIN IMMEDIATE")
+  const written = Promise.all([store.run(add, [2, ""]), store.transaction((sql) => sql.run(add, [3, ""]))])
+  const at = performance.now()
+  // Had the thread been held up, it would now be seconds later, and the statement would have given up.
+  await Bun.sleep(1)
+  expect(performance.now() - at).toBeLessThan(1000)
+  other.run("ROLLBACK")
+  other.close()
+  expect(await written).toEqual([1, 1])
 })
