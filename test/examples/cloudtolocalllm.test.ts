@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test"
+import { issueApiKey, revokeApiKey } from "../../src/identity/api_keys.ts"
 import { accessToken } from "../support/access_token.ts"
 import { PASSWORD, runExample, runExampleWithAccounts } from "../support/example.ts"
 import { issuerKey, TestIssuer } from "../support/issuer.ts"
@@ -237,6 +238,24 @@ describe("[C-2.7] [C-2.9] a session in a browser", () => {
     expect(await call("POST", "/api/v1/auth/logout", { "x-csrf-token": csrf })).toBe(200)
     expect(await call("GET", "/api/v1/tunnels")).toBe(401)
   })
+})
+
+test("[C-2.8] a service comes with an API key, which opens no administration and ends when it is revoked", async () => {
+  const operator = { id: "operator", client: "", requestId: "r1" }
+  const wanted = {
+    ...{ name: "billing", owner: "billing", roles: ["user", "admin"], scopes: ["read"], tier: "enterprise" },
+    ...{ allowedIps: [], expiresAt: undefined },
+  }
+  const made = await issueApiKey(whole.context, wanted, operator)
+  if (made.kind !== "made") throw new Error("no key")
+  const call = (path: string) => whole.ask("GET", path, { headers: { "x-api-key": made.secret } })
+  const { status, arrived } = await call("/api/v1/tunnels/7/usage")
+  expect(status).toBe(200)
+  expect(arrived!.headers).toMatchObject({ "x-user-id": "billing", "x-auth-method": "api_key" })
+  expect(arrived!.headers["x-api-key"]).toBeUndefined()
+  expect((await call("/api/v1/admin/users")).status).toBe(403)
+  await revokeApiKey(whole.context, made.key.id, operator)
+  expect((await call("/api/v1/tunnels/7/usage")).status).toBe(401)
 })
 
 test("[C-2.10] sign-in is refused over plain http", async () => {

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test"
+import { createClient } from "../../src/identity/clients.ts"
 import { accessToken } from "../support/access_token.ts"
 import { PASSWORD, runExample, runExampleWithAccounts } from "../support/example.ts"
 import { until } from "../support/until.ts"
@@ -203,6 +204,26 @@ describe("[T-4.1] [T-4.3] tokens", () => {
     expect(await session()).toBe(200)
     await whole.ask("POST", "/api/v1/auth/logout", { token: second.access_token })
     expect(await session()).toBe(401)
+  })
+
+  test("[T-7.2] a service gets one for its client id and secret", async () => {
+    const operator = { id: "operator", client: "", requestId: "r1" }
+    const wanted = { name: "chat", roles: ["safety_service"], scopes: ["read", "write"] }
+    const made = await createClient(whole.context, wanted, operator)
+    if (made.kind !== "made") throw new Error("no client")
+    const basic = Buffer.from(`${made.client.id}:${made.secret}`).toString("base64")
+    const { body } = await whole.call("POST", "/api/v1/auth/token", {
+      headers: {
+        "x-forwarded-proto": "https",
+        authorization: `Basic ${basic}`,
+        "content-type": "application/x-www-form-urlencoded",
+      },
+      body: "grant_type=client_credentials",
+    })
+    const token = JSON.parse(body).access_token
+    const statusOf = async (path: string) => (await whole.ask("POST", path, { token })).status
+    expect(await statusOf("/api/v1/safety/escalations")).toBe(200)
+    expect(await statusOf("/api/v1/sessions/9")).toBe(403)
   })
 
   test("[T-4.5] staff may sign in with the clinic's provider", async () => {

@@ -7,6 +7,7 @@ import { parseConfig } from "../../src/config/load.ts"
 import { type Config, ConfigSchema } from "../../src/config/schema.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
 import { Authenticator } from "../../src/identity/authenticator.ts"
+import type { IdentityContext } from "../../src/identity/context.ts"
 import type { Question } from "../../src/identity/messages.ts"
 import { PasswordHasher } from "../../src/identity/passwords.ts"
 import { insertUser, newUserId, normaliseLogin } from "../../src/identity/users.ts"
@@ -47,6 +48,8 @@ export interface RunningExampleWithAccounts extends RunningExample {
     sent?: { body?: object; token?: string; headers?: Record<string, string> },
     // biome-ignore lint/suspicious/noExplicitAny: answers of all shapes
   ): Promise<{ status: number; body: any; headers: Headers; arrived: Arrived | undefined }>
+  /** What operators act through. */
+  readonly context: IdentityContext
   /** An account as an operator would make it, with the password `PASSWORD`; its id. */
   addUser(login: string, roles: readonly string[]): Promise<string>
 }
@@ -115,6 +118,7 @@ export async function runExampleWithAccounts(
   const running = run(services, config, worker, builtins)
   return {
     ...running,
+    context: control.context!,
     async ask(method, path, { body, token, headers } = {}) {
       const { response, arrived, ...text } = await running.call(method, path, {
         headers: {
