@@ -1,4 +1,4 @@
-import { type ASTNode, Environment } from "@marcbachmann/cel-js"
+import type { ASTNode, Environment } from "@marcbachmann/cel-js"
 import type { Principal } from "../identity/principal.ts"
 import { judgeRegex } from "../lib/safe_regex.ts"
 import { didYouMean } from "../lib/suggest.ts"
@@ -59,32 +59,47 @@ function callerOf(principal: Principal): Caller {
   return caller
 }
 
-const strings = "map<string, string>"
-const environment = new Environment({ limits: { maxAstNodes: 200, maxDepth: 24, maxListElements: 100 } })
-  .registerVariable("path", strings)
-  .registerVariable("query", strings)
-  .registerVariable("headers", strings)
-  .registerVariable("method", "string")
-  .registerType("Caller", {
-    ctor: Caller,
-    fields: {
-      id: "string",
-      kind: "string",
-      method: "string",
-      issuer: "string",
-      roles: "list<string>",
-      scopes: "list<string>",
-      permissions: "list<string>",
-      tier: "string",
-      session_id: "string",
-      token_id: "string",
-      parent_id: "string",
-      age_limit: "int",
-      blocked_content: "list<string>",
-      claims: "map<string, dyn>",
-    },
-  })
-  .registerVariable("principal", "Caller")
+let environment: Environment | undefined
+
+/**
+ * What conditions are read by. Loaded with the first of them: the library costs 12 MB of memory that a gateway
+ * without conditions does not need.
+ */
+function theEnvironment(): Environment {
+  environment ??= createEnvironment()
+  return environment
+}
+
+function createEnvironment(): Environment {
+  // Policies are compiled without waiting, so this is no import().
+  const { Environment } = require("@marcbachmann/cel-js") as typeof import("@marcbachmann/cel-js")
+  const strings = "map<string, string>"
+  return new Environment({ limits: { maxAstNodes: 200, maxDepth: 24, maxListElements: 100 } })
+    .registerVariable("path", strings)
+    .registerVariable("query", strings)
+    .registerVariable("headers", strings)
+    .registerVariable("method", "string")
+    .registerType("Caller", {
+      ctor: Caller,
+      fields: {
+        id: "string",
+        kind: "string",
+        method: "string",
+        issuer: "string",
+        roles: "list<string>",
+        scopes: "list<string>",
+        permissions: "list<string>",
+        tier: "string",
+        session_id: "string",
+        token_id: "string",
+        parent_id: "string",
+        age_limit: "int",
+        blocked_content: "list<string>",
+        claims: "map<string, dyn>",
+      },
+    })
+    .registerVariable("principal", "Caller")
+}
 
 /** Names a condition asks the request for. */
 interface Named {
@@ -111,7 +126,7 @@ export function compileCondition(text: string, parameters: readonly string[]): C
   if (text.length > MAX_LENGTH) return `is longer than ${MAX_LENGTH} characters`
   const named: Named = { path: new Set(), query: new Set(), headers: new Set() }
   try {
-    const expression = environment.parse(text)
+    const expression = theEnvironment().parse(text)
     collect(expression.ast, named)
     for (const name of named.path) checkParameter(name, parameters)
     for (const name of named.headers) checkHeader(name)
