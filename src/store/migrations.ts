@@ -147,4 +147,56 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX events_created ON events(created_at)",
     ],
   },
+  {
+    id: 2,
+    name: "quotas",
+    statements: [
+      // Units taken in one period. `allowed`: what was in force when they were last taken, allowances included, and
+      // `base` without. `warned`: the percentage that was told of, 0, 80 or 100.
+      `CREATE TABLE quota_usage (
+        quota TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        period_start BIGINT NOT NULL,
+        period_end BIGINT NOT NULL,
+        used BIGINT NOT NULL,
+        base BIGINT NOT NULL,
+        allowed BIGINT NOT NULL,
+        warned BIGINT NOT NULL,
+        PRIMARY KEY (quota, subject, period_start)
+      )`,
+      "CREATE INDEX quota_usage_end ON quota_usage(period_end)",
+      // Units beyond the limit in each period, while they hold.
+      `CREATE TABLE quota_allowances (
+        id TEXT PRIMARY KEY,
+        quota TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        extra BIGINT NOT NULL,
+        starts_at BIGINT NOT NULL,
+        ends_at BIGINT NOT NULL,
+        reason TEXT NOT NULL,
+        granted_by TEXT NOT NULL,
+        created_at BIGINT NOT NULL
+      )`,
+      "CREATE INDEX quota_allowances_subject ON quota_allowances(quota, subject, ends_at)",
+      "CREATE INDEX quota_allowances_end ON quota_allowances(ends_at)",
+      // What was used, for bills. `day`: "2026-01-31", in UTC.
+      `CREATE TABLE usage_counts (
+        day TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        route TEXT NOT NULL,
+        requests BIGINT NOT NULL,
+        errors BIGINT NOT NULL,
+        bytes_in BIGINT NOT NULL,
+        bytes_out BIGINT NOT NULL,
+        PRIMARY KEY (day, subject, route)
+      )`,
+      "CREATE INDEX usage_counts_subject ON usage_counts(subject, day)",
+      // Batches that were added already: one that is tried again counts once.
+      `CREATE TABLE usage_batches (
+        id TEXT PRIMARY KEY,
+        created_at BIGINT NOT NULL
+      )`,
+      "CREATE INDEX usage_batches_created ON usage_batches(created_at)",
+    ],
+  },
 ]
