@@ -2,7 +2,12 @@ import Type from "typebox"
 import { unfit } from "./json_body.ts"
 
 /** Fields of bodies. Lengths bound the work; what a value must be beyond that is decided where it is used. */
-export const LoginText = Type.String({ minLength: 1, maxLength: 320 })
+/** Without controls: no login has one, and PostgreSQL takes no text with a NUL. */
+export const LoginText = Type.String({
+  minLength: 1,
+  maxLength: 320,
+  pattern: "^[^\\u0000-\\u001f\\u007f]+$",
+})
 export const PasswordText = Type.String({ minLength: 1, maxLength: 1024 })
 export const TokenText = Type.String({ minLength: 1, maxLength: 512 })
 export const DisplayName = Type.String({ minLength: 1, maxLength: 100 })

@@ -39,7 +39,8 @@ function basicOf(authorization: string | undefined): ClientSecret | "malformed" 
   if (colon <= 0) return "malformed"
   const id = decodeFormText(text.slice(0, colon))
   const secret = decodeFormText(text.slice(colon + 1))
-  return id === undefined || secret === undefined ? "malformed" : { id, secret }
+  // PostgreSQL takes no text with a NUL.
+  return id === undefined || secret === undefined || id.includes("\0") ? "malformed" : { id, secret }
 }
 
 /** The answer to whoever is not a client that proved to be it. */

@@ -17,6 +17,9 @@ export const PAGE = {
   cursor: Type.Optional(Type.String({ pattern: "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$" })),
 }
 
+/** Pattern of texts that are looked for: PostgreSQL takes none with a NUL. */
+export const NO_NUL = "^[^\\u0000]*$"
+
 export const limitOf = (limit: string | undefined): number =>
   limit === undefined ? DEFAULT_LIMIT : Number(limit)
 

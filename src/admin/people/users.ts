@@ -6,10 +6,22 @@ import { listSessions, type Session } from "../../identity/sessions.ts"
 import { findUser, listUsers, normaliseLogin, publicUser, type User } from "../../identity/users.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import { compileBody, compileQuery, fields, isoDate, limitOf, PAGE, pageOf, unfitFields } from "./read.ts"
+import {
+  compileBody,
+  compileQuery,
+  fields,
+  isoDate,
+  limitOf,
+  NO_NUL,
+  PAGE,
+  pageOf,
+  unfitFields,
+} from "./read.ts"
 import { Name, Roles, Tier, unknownRights } from "./rights.ts"
 
-const readList = compileQuery(fields({ ...PAGE, search: Type.Optional(Type.String({ maxLength: 100 })) }))
+const readList = compileQuery(
+  fields({ ...PAGE, search: Type.Optional(Type.String({ maxLength: 100, pattern: NO_NUL })) }),
+)
 const readNew = compileBody(
   fields({
     email: Type.String({ maxLength: 320 }),

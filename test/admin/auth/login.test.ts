@@ -222,6 +222,8 @@ test.each([
   ["an object as password", '{"login":"a","password":{"$ne":1}}', "application/json", "INVALID_FIELD"],
   ["two logins", '{"login":"a","email":"b","password":"x"}', "application/json", "INVALID_FIELD"],
   ["no login", '{"password":"x"}', "application/json", "INVALID_FIELD"],
+  ["a NUL", '{"login":"a\\u0000b","password":"x"}', "application/json", "INVALID_FIELD"],
+  ["a line break", '{"login":"a\\nb","password":"x"}', "application/json", "INVALID_FIELD"],
   ["a huge login", `{"login":"${"a".repeat(60_000)}","password":"x"}`, "application/json", "INVALID_FIELD"],
   ["an odd scope", '{"login":"a","password":"x","scope":"a  b"}', "application/json", "INVALID_FIELD"],
   ["an odd session", '{"login":"a","password":"x","session":"both"}', "application/json", "INVALID_FIELD"],

@@ -100,6 +100,12 @@ describe("client credentials", () => {
     expect(answer.headers.get("www-authenticate")).toStartWith("Basic ")
   })
 
+  test("[C-2.8] an id with a NUL, which PostgreSQL would choke on, is no id of a client", async () => {
+    const { token } = await openWithUser()
+    const answer = await token({ form: { grant_type: "client_credentials" }, basic: ["a%00b", SECRET] })
+    expect([answer.status, answer.body.error]).toEqual([400, "invalid_request"])
+  })
+
   test("a disabled client is refused", async () => {
     const { vm, token } = await openWithUser()
     await vm.store.run("UPDATE clients SET status = 'disabled'")

@@ -42,6 +42,8 @@ for (const [name, url] of STORES)
     const found = (await admin("GET", "/users?search=B_1")).body.users
     expect(found.map(({ id }: { id: string }) => id)).toEqual([bob.id])
     expect((await admin("GET", "/users?search=%25")).body.users).toEqual([])
+    expect((await admin("GET", "/users?search=a%00b")).status).toBe(422)
+    expect((await admin("GET", "/audit?actor=a%00b")).status).toBe(422)
     expect((await admin("GET", `/users/${gone.id}`)).status).toBe(404)
   })
 
