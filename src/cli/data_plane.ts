@@ -7,6 +7,7 @@ import { Questions } from "../gateway/questions.ts"
 import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
 import { Authenticator } from "../identity/authenticator.ts"
+import { after } from "../lib/after.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
 import { Accounting, AttemptCounter, countAuthentications, countRelayed } from "../observe/account.ts"
@@ -106,6 +107,7 @@ export class DataPlane {
           key: init.limits.key,
           counter: (limit: string) => this.#limitCounts.counter(limit),
           log: new LimitLog(log, now),
+          after,
         },
         accessLog: this.#accessLog,
       },

@@ -82,8 +82,8 @@ export const AUTHENTICATION_RESULTS = [
 ] as const
 export type AuthenticationResult = (typeof AUTHENTICATION_RESULTS)[number]
 
-/** What comes of asking a rate limit, by index; `shadowed`: it would have been refused. */
-export const LIMIT_RESULTS = ["allowed", "refused", "shadowed"] as const
+/** What comes of asking a rate limit, by index; `shadowed`: it would have been refused; `queued`: it had to wait. */
+export const LIMIT_RESULTS = ["allowed", "refused", "shadowed", "queued"] as const
 
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191
@@ -236,7 +236,7 @@ export const METRICS: readonly Metric[] = [
   },
   {
     name: "gatehouse_rate_limit_total",
-    help: "Requests a rate limit was asked about; shadowed: it would have refused them.",
+    help: "Requests a rate limit was asked about; queued: they waited their turn; shadowed: it would have refused them.",
     type: "counter",
     labels: ["limit", "result"],
     series: { metric: SERIES.limited, about: "limit", small: "limit_result" },

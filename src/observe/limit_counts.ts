@@ -8,6 +8,8 @@ export interface LimitCount {
   refused(): void
   /** It would have been refused. */
   shadowed(): void
+  /** It waits its turn. */
+  queued(): void
   /** Charged to a shared bucket, as the table was full. */
   overflowed(): void
 }
@@ -27,12 +29,13 @@ export class LimitCounts {
     const series = this.#series
     const id = this.ids[limit] ?? OTHER
     const slots = LIMIT_RESULTS.map((_, i) => series.slot(seriesKey(SERIES.limited, id, i)))
-    const [allowed = 0, refused = 0, shadowed = 0] = slots
+    const [allowed = 0, refused = 0, shadowed = 0, queued = 0] = slots
     const overflowed = series.slot(seriesKey(SERIES.limitOverflow, id))
     return {
       allowed: () => series.addAt(allowed, 1),
       refused: () => series.addAt(refused, 1),
       shadowed: () => series.addAt(shadowed, 1),
+      queued: () => series.addAt(queued, 1),
       overflowed: () => series.addAt(overflowed, 1),
     }
   }

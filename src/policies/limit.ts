@@ -18,7 +18,12 @@ export interface RatedBucket extends Bucket {
   readonly policyText: string
   /** Takes from it whatever it holds. */
   readonly debt: Bucket
+  /** Takes what will be there within `queue.timeout`; `undefined`: nobody waits. */
+  readonly queue: Bucket | undefined
 }
+
+/** Nobody owes more buckets than this, whatever clock or rate put the debt there. */
+const BUCKETS_OF_DEBT = 8
 
 const hash = new KeyedHash()
 
@@ -35,6 +40,11 @@ export class Limit {
   /** Of the request at hand. */
   bucket: RatedBucket
   cost = 1
+  /** How long the request must wait for what `take` has taken, in ms; 0: it need not. */
+  waitMs = 0
+  /** Requests that wait for it. */
+  waiting = 0
+  readonly #maxWaiting: number
   #high = 0
   #low = 0
 
@@ -58,13 +68,15 @@ export class Limit {
     hash.start(limits.key).text(this.name).text(options.scope).text(placeOf(options, route)).finish()
     this.#key = [hash.high, hash.low]
     const overflow = hash.low
-    const rated = (each: Pick<LimitOptions, "rate" | "burst">) => compileBucket(this.name, each, overflow)
+    const rated = (each: Pick<LimitOptions, "rate" | "burst">) =>
+      compileBucket(this.name, each, overflow, options.queue?.timeout)
     this.#parts = partsOf(options).map((part) => compileKeyPart(part, route))
     this.#base = rated(options)
     this.#byRole = Object.entries(options.roles).map(([role, each]) => [role, rated(each)])
     this.#byTier = new Map(Object.entries(options.tiers).map(([tier, each]) => [tier, rated(each)]))
     this.#fixedCost = typeof options.cost === "number" ? options.cost : 1
     this.bytesPerToken = typeof options.cost === "number" ? 0 : options.cost.per_body
+    this.#maxWaiting = options.queue?.max ?? 0
     this.#exempt = compileExempt(options.exempt)
     this.bucket = this.#base
   }
@@ -82,21 +94,41 @@ export class Limit {
     return true
   }
 
-  /** Looks whether the bucket has the cost; the answer is in `decision`. */
+  /** Looks whether the bucket has the cost, or will have it in time; the answer is in `decision`. */
   peek(nowMs: number): boolean {
-    this.#table.peek(this.#high, this.#low, this.bucket, this.cost, nowMs, this.decision)
-    return this.decision.allowed
+    const { decision, bucket } = this
+    this.#table.peek(this.#high, this.#low, bucket, this.cost, nowMs, decision)
+    if (decision.allowed || bucket.queue === undefined || this.waiting >= this.#maxWaiting)
+      return decision.allowed
+    return decision.retryAfterMs <= bucket.queue.toleranceMs - bucket.toleranceMs
   }
 
-  /** Takes the cost if the bucket has it; the answer is in `decision`. */
+  /** Takes the cost if the bucket has it, or will have it in time; the answer is in `decision`. */
   take(nowMs: number): boolean {
-    this.#table.take(this.#high, this.#low, this.bucket, this.cost, nowMs, this.decision)
-    if (this.decision.shared) this.count.overflowed()
-    return this.decision.allowed
+    const { decision, bucket } = this
+    this.waitMs = 0
+    this.#table.take(this.#high, this.#low, bucket, this.cost, nowMs, decision)
+    if (!decision.allowed && bucket.queue !== undefined && this.waiting < this.#maxWaiting) {
+      const { retryAfterMs } = decision
+      this.#table.take(this.#high, this.#low, bucket.queue, this.cost, nowMs, decision)
+      if (decision.allowed) {
+        // What is taken in advance puts the next one behind: that is the queue.
+        this.waitMs = decision.resetMs - bucket.toleranceMs
+        decision.remaining = 0
+      } else decision.retryAfterMs = retryAfterMs
+    }
+    if (decision.shared) this.count.overflowed()
+    return decision.allowed
   }
 
   giveBack(): void {
     this.#table.giveBack(this.#high, this.#low, this.bucket, this.cost)
+  }
+
+  /** A place in the queue: what gives back what was taken, also when other requests have been asked about since. */
+  place(): () => void {
+    const [high, low, bucket, cost] = [this.#high, this.#low, this.bucket, this.cost]
+    return () => this.#table.giveBack(high, low, bucket, cost)
   }
 
   /** Charges what a body has cost beyond what was taken before its length was known. */
@@ -136,19 +168,21 @@ function compileBucket(
   name: string,
   { rate, burst: most }: Pick<LimitOptions, "rate" | "burst">,
   overflow: number,
+  queueMs: number | undefined,
 ): RatedBucket {
   const parsed = parseRate(rate)
   if (typeof parsed === "string") throw new Error(`compiling rate_limit: ${parsed}`)
   const emissionMs = parsed.perMs / parsed.count
   const burst = most ?? parsed.count
   const toleranceMs = emissionMs * burst
+  const base = { emissionMs, longestMs: BUCKETS_OF_DEBT * toleranceMs + (queueMs ?? 0), overflow }
   return {
-    emissionMs,
+    ...base,
     toleranceMs,
-    overflow,
     burst,
     policyText: `"${name}";q=${burst};w=${Math.max(1, Math.ceil(toleranceMs / 1000))}`,
-    debt: { emissionMs, toleranceMs: Number.POSITIVE_INFINITY, overflow },
+    debt: { ...base, toleranceMs: Number.POSITIVE_INFINITY },
+    queue: queueMs === undefined ? undefined : { ...base, toleranceMs: toleranceMs + queueMs },
   }
 }
 

@@ -2,7 +2,7 @@ import Type, { type StaticDecode } from "typebox"
 import { isAddressRange } from "../lib/address_list.ts"
 import { parseRate } from "../lib/rate.ts"
 import { didYouMean } from "../lib/suggest.ts"
-import { Size } from "../lib/units.ts"
+import { Duration, Size } from "../lib/units.ts"
 import { isFieldName } from "./header_rules.ts"
 import type { PolicyRoute } from "./policy.ts"
 
@@ -72,6 +72,24 @@ export const LimitSchema = Type.Object(
       default: "enforce",
       description: "`shadow` counts and logs what it would refuse, refuses nothing and adds no headers.",
     }),
+    queue: Type.Optional(
+      Type.Object(
+        {
+          max: Type.Integer({
+            minimum: 1,
+            maximum: 100_000,
+            default: 100,
+            description: "Requests that may wait at a time, on a route, in each worker.",
+          }),
+          timeout: Duration({ default: "5s", description: "Longest wait; at most 60s." }),
+        },
+        {
+          ...strict,
+          description:
+            "A request a little over the limit waits its turn, first come first served, instead of failing. A client that leaves gives up its place.",
+        },
+      ),
+    ),
     headers: Type.Boolean({
       default: true,
       description: "Tell clients by `X-RateLimit-*`, `RateLimit-Policy` and `RateLimit`.",
@@ -107,6 +125,7 @@ export function nameOf(limit: LimitOptions): string {
 }
 
 const PLAIN = ["user", "ip", "api_key", "tier", "route"]
+const LONGEST_WAIT_MS = 60_000
 /** Buckets that take longer to fill outlive any process. */
 const LONGEST_FILL_MS = 366 * 86_400_000
 
@@ -126,6 +145,10 @@ export function checkLimits(limits: readonly LimitOptions[], route: PolicyRoute)
     for (const [role, each] of Object.entries(limit.roles)) checkRate(`roles.${role}.`, each, limit, say)
     if (typeof limit.cost === "object" && limit.cost.per_body === 0)
       say("cost.per_body: 0 bytes cannot have a price; write for example 16KB")
+    if (limit.queue !== undefined && (limit.queue.timeout === 0 || limit.queue.timeout > LONGEST_WAIT_MS))
+      say("queue.timeout: must be over 0 and at most 60s")
+    if (limit.queue !== undefined && limit.mode === "shadow")
+      say("queue: a limit in shadow lets everything through, so nothing can wait")
     for (const entry of limit.exempt.ips)
       if (!isAddressRange(entry))
         say(`exempt.ips: ${entry} is neither an address nor a range such as 10.0.0.0/8`)

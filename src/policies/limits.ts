@@ -11,4 +11,6 @@ export interface Limits {
   /** Counts what comes of a limit of this name. */
   counter(limit: string): LimitCount
   readonly log: LimitLog
+  /** Runs `run` once after so many ms; what it returns takes it back. */
+  after(ms: number, run: () => void): () => void
 }

@@ -3,6 +3,7 @@ import { type Failure, fail } from "./failure.ts"
 import { Limit } from "./limit.ts"
 import { writeLimitHeaders } from "./limit_headers.ts"
 import { checkLimits, LimitsSchema, limitsOf } from "./limit_options.ts"
+import { waitForTurn, waitOf } from "./limit_queue.ts"
 import { definePolicy, type PolicySteps } from "./policy.ts"
 
 /**
@@ -24,7 +25,7 @@ export const rateLimit = definePolicy({
     /** Of the request at hand: the limits it is not exempt from. */
     const asked: Limit[] = []
 
-    function request(exchange: Exchange): Failure | undefined {
+    function request(exchange: Exchange): Failure | undefined | Promise<Failure | undefined> {
       const nowMs = now()
       asked.length = 0
       for (let i = 0; i < enforced.length; i++) if (enforced[i]!.address(exchange)) asked.push(enforced[i]!)
@@ -39,7 +40,11 @@ export const rateLimit = definePolicy({
           retryAfterS,
         })
       }
-      for (let i = 0; i < asked.length; i++) asked[i]!.count.allowed()
+      for (let i = 0; i < asked.length; i++) {
+        const limit = asked[i]!
+        if (limit.waitMs > 0) limit.count.queued()
+        else limit.count.allowed()
+      }
       for (let i = 0; i < shadows.length; i++) {
         const limit = shadows[i]!
         if (!limit.address(exchange)) continue
@@ -49,7 +54,8 @@ export const rateLimit = definePolicy({
           shared.log.exceeded(limit.name, "shadow", exchange)
         }
       }
-      return undefined
+      const waitMs = waitOf(asked)
+      return waitMs === 0 ? undefined : waitForTurn(exchange, asked, waitMs, shared)
     }
 
     const byBody = all.filter((limit) => limit.bytesPerToken > 0)

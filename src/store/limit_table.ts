@@ -4,6 +4,11 @@ export interface Bucket {
   readonly emissionMs: number
   /** Time a whole bucket takes to fill, in ms: burst × emission. */
   readonly toleranceMs: number
+  /**
+   * Furthest the arrival time may lie ahead, in ms: more is no debt but another clock, or an older rate. Default:
+   * 8 times the tolerance.
+   */
+  readonly longestMs?: number
   /** Unsigned 32-bit number, the same for all keys that may share a bucket when their set is full. */
   readonly overflow: number
 }
@@ -35,8 +40,6 @@ const LOCK_BYTES = 64 + STRIPES * 4
 const CLOCK_SKEW_MS = 20
 /** Half a microsecond: what arithmetic in doubles may lose. */
 const ROUNDING_MS = 2 ** -11
-/** More buckets ahead than this is no debt but another clock, or another rate: nobody waits longer. */
-const MOST_BUCKETS_AHEAD = 8
 /** A count of so many takes some milliseconds. */
 const MOST_SETS_COUNTED = 2 ** 17
 /** Tries for a lock before it is waited for, and waits of 1 ms before its holder counts as dead. */
@@ -242,12 +245,12 @@ function keyOf(high: number, low: number): number {
 
 /** The generic cell rate algorithm, virtual scheduling: what comes of asking a bucket with this arrival time. */
 function decide(tat: number, bucket: Bucket, cost: number, nowMs: number, into: Decision): void {
-  const { emissionMs, toleranceMs } = bucket
+  const { emissionMs, toleranceMs, longestMs = 8 * toleranceMs } = bucket
   const charge = cost * emissionMs
   let start = Math.max(tat, nowMs)
   into.nextMs = Number.NaN
-  if (start - nowMs > MOST_BUCKETS_AHEAD * toleranceMs) {
-    start = nowMs + MOST_BUCKETS_AHEAD * toleranceMs
+  if (start - nowMs > longestMs) {
+    start = nowMs + longestMs
     into.nextMs = start
   }
   const waitMs = start - nowMs + charge - toleranceMs

@@ -8,6 +8,7 @@ import { rateLimit } from "../../src/policies/rate_limit.ts"
 import { createLimitMemory, LimitTable } from "../../src/store/limit_table.ts"
 import { ChunkSource } from "../support/body.ts"
 import { type ExchangeParts, makeAnswer, makeExchange } from "../support/exchange.ts"
+import { FakeTime } from "../support/fake_time.ts"
 import { makeLimits } from "../support/limits.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { checkPolicy, compilePolicy } from "../support/policy.ts"
@@ -20,7 +21,16 @@ interface Asked extends ExchangeParts {
 
 /** One or more routes that share a table and a clock which stands still until it is moved. */
 function open() {
-  const time = { nowMs: 3_600_000 }
+  const fake = new FakeTime()
+  fake.pass(3_600_000)
+  const time = {
+    get nowMs() {
+      return fake.now()
+    },
+    set nowMs(ms) {
+      fake.pass(ms - fake.now())
+    },
+  }
   const log = memoryLog()
   const counted: Record<string, number> = {}
   const count = (what: string) => () => {
@@ -29,10 +39,12 @@ function open() {
   const limits = makeLimits({
     table: new LimitTable(createLimitMemory(1000)),
     log: new LimitLog(log, () => time.nowMs),
+    after: fake.after,
     counter: (limit) => ({
       allowed: count(`${limit} allowed`),
       refused: count(`${limit} refused`),
       shadowed: count(`${limit} shadowed`),
+      queued: count(`${limit} queued`),
       overflowed: count(`${limit} overflowed`),
     }),
   })
@@ -392,6 +404,90 @@ describe("what clients hear", () => {
   })
 })
 
+describe("a queue", () => {
+  /** Requests that wait: in the order of their turns, who went on and when, and who was refused at once. */
+  function line(options: object) {
+    const { time, counted, route } = open()
+    const { steps } = route({ by: "ip", name: "api", rate: "10/s", burst: 1, ...options })
+    const went: string[] = []
+    const start = time.nowMs
+    const ask = (name: string) => {
+      const exchange = makeExchange()
+      const verdict = steps.request!(exchange)
+      if (verdict instanceof Promise)
+        void verdict.then((late) => went.push(`${name} ${late === undefined ? time.nowMs - start : "left"}`))
+      else
+        went.push(
+          `${name} ${verdict === undefined ? "at once" : `refused ${(verdict as Failure).retryAfterS}`}`,
+        )
+      return exchange
+    }
+    const pass = async (ms: number) => {
+      time.nowMs += ms
+      for (let i = 0; i < 5; i++) await Promise.resolve()
+    }
+    return { ask, pass, went, counted }
+  }
+
+  test("[C-6.4] a request a little over the limit waits its turn: first come, first served", async () => {
+    const { ask, pass, went, counted } = line({ queue: { max: 10, timeout: "1s" } })
+    for (const name of ["a", "b", "c", "d"]) ask(name)
+    expect(went).toEqual(["a at once"])
+    for (let i = 0; i < 4; i++) await pass(100)
+    expect(went).toEqual(["a at once", "b 100", "c 200", "d 300"])
+    expect(counted).toEqual({ "api allowed": 1, "api queued": 3 })
+  })
+
+  test("[C-6.4] never more wait than may, nor longer", async () => {
+    const few = line({ queue: { max: 2, timeout: "10s" } })
+    for (const name of ["a", "b", "c", "d"]) few.ask(name)
+    expect(few.went).toEqual(["a at once", "d refused 1"])
+    for (let i = 0; i < 3; i++) await few.pass(100)
+    few.ask("e")
+    expect(few.went).toEqual(["a at once", "d refused 1", "b 100", "c 200", "e at once"])
+    const short = line({ queue: { max: 10, timeout: "200ms" } })
+    for (const name of ["a", "b", "c", "d"]) short.ask(name)
+    expect(short.went).toEqual(["a at once", "d refused 1"])
+  })
+
+  test("[C-6.4] a client that leaves gives up its place and its token", async () => {
+    const { ask, pass, went } = line({ queue: { max: 2, timeout: "1s" } })
+    const [, b] = [ask("a"), ask("b"), ask("c")]
+    b.clientLeft()
+    await pass(0)
+    ask("d")
+    expect(went).toEqual(["a at once", "b left"])
+    await pass(200)
+    expect(went).toEqual(["a at once", "b left", "c 200", "d 200"])
+  })
+
+  test("[C-6.4] several limits: it waits for the slowest, and is charged to all or none", async () => {
+    const { time, route } = open()
+    const queue = { max: 10, timeout: "1s" }
+    const { steps, ask } = route([
+      { name: "fast", by: "ip", rate: "10/s", burst: 1, queue },
+      { name: "slow", by: "ip", rate: "2/s", burst: 1, queue },
+      { name: "hard", by: "ip", rate: "3/h" },
+    ])
+    expect(ask().passed).toBe(true)
+    const start = time.nowMs
+    let wentAt = 0
+    const second = steps.request!(makeExchange()) as Promise<unknown>
+    void second.then(() => (wentAt = time.nowMs - start))
+    time.nowMs += 499
+    await Promise.resolve()
+    expect(wentAt).toBe(0)
+    time.nowMs += 1
+    await second
+    expect(wentAt).toBe(500)
+    time.nowMs += 1000
+    expect(ask().passed).toBe(true)
+    time.nowMs += 1000
+    expect(ask().failure?.details.limit).toBe("hard")
+    expect(ask().header("ratelimit")).toStartWith('"fast";r=1;t=0, "slow";r=1;t=0, "hard";r=0')
+  })
+})
+
 describe("what is recorded", () => {
   test("[C-6.8] who went over which limit where; at most 10 lines a second, and how many more there were", () => {
     const { time, counted, lines, route } = open()
@@ -437,6 +533,8 @@ describe("config", () => {
     [{ rate: "1/s", exempt: { ips: ["10.0.0.0/33"] } }, "10.0.0.0/33 is neither an address nor a range"],
     [{ rate: "1/s", exempt: { methods: ["get"] } }, "get is no method"],
     [{ rate: "1/s", exempt: { paths: ["/a*"] } }, "/a* is no path"],
+    [{ rate: "1/s", queue: { timeout: "61s" } }, "queue.timeout: must be over 0 and at most 60s"],
+    [{ rate: "1/s", mode: "shadow", queue: {} }, "nothing can wait"],
     [[{ rate: "1/s" }, { rate: "5/d" }], "user: there are two limits of this name"],
   ])("%j is refused, and it is said why", (options, message) => {
     expect(checkPolicy(rateLimit, options).join("\n")).toContain(message)

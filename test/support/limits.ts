@@ -1,3 +1,4 @@
+import { after } from "../../src/lib/after.ts"
 import { now } from "../../src/lib/clock.ts"
 import { LimitCounts } from "../../src/observe/limit_counts.ts"
 import { createSeriesBuffer, Series } from "../../src/observe/series.ts"
@@ -14,6 +15,7 @@ export function makeLimits(changes: Partial<Limits> = {}): Limits {
     key: [1, 2],
     counter: (limit) => counts.counter(limit),
     log: new LimitLog(memoryLog(), now),
+    after,
     ...changes,
   }
 }
