@@ -38,6 +38,7 @@ export function checkServices(decoded: Decoded, report: Report): void {
     checkHealth(service, at, report)
     checkBreaker(service, at, report)
     checkRetry(decoded, service, at, report)
+    checkConcurrency(decoded, service, at, report)
     checkTls(service, at, report)
     const { fallback } = service
     if (fallback !== undefined) {
@@ -167,6 +168,35 @@ function checkBreaker(service: ServiceConfig, at: Path, report: Report): void {
       `is shorter than the service's timeout of ${durationText(service.timeout)}: a slow but good trial counts as failed`,
     )
   }
+}
+
+function checkConcurrency(decoded: Decoded, service: ServiceConfig, at: Path, report: Report): void {
+  const { concurrency } = service
+  if (concurrency === undefined || concurrency.mode === "off") return
+  const place = (...keys: string[]): Path => [...at, "concurrency", ...keys]
+  const { min, max, initial, shares, mode } = concurrency
+  if (mode === "fixed") {
+    for (const key of ["min", "initial", "tolerance", "probe_interval"] as const)
+      if (decoded.isWritten(place(key))) report.warning(place(key), "has no effect with mode: fixed")
+  } else {
+    // Defaults give way to what somebody wrote.
+    if (min > max && decoded.isWritten(place("min")))
+      report.problem(place("min"), `is more than max (${max})`, min)
+    else if ((initial < min || initial > max) && decoded.isWritten(place("initial"))) {
+      report.problem(place("initial"), `must be from min (${min}) to max (${max})`, initial)
+    }
+    if (concurrency.probe_interval < 1000) {
+      report.problem(
+        place("probe_interval"),
+        "must be at least 1s: a probe takes a moment of half the traffic",
+        durationText(concurrency.probe_interval),
+      )
+    }
+  }
+  if (shares.low > shares.normal)
+    report.problem(place("shares", "low"), `is more than that of normal (${shares.normal})`, shares.low)
+  if (shares.normal > shares.high)
+    report.problem(place("shares", "normal"), `is more than that of high (${shares.high})`, shares.normal)
 }
 
 function checkRetry(decoded: Decoded, service: ServiceConfig, at: Path, report: Report): void {

@@ -22,6 +22,9 @@ export function toFailure(failure: UpstreamFailure): Failure {
       return fail("SERVICE_UNAVAILABLE", { cause, retryAfterS })
     case "overloaded":
       return fail("OVERLOADED", { cause, retryAfterS })
+    case "limited":
+      // Counted, and not told of one by one: under load there are thousands.
+      return fail("OVERLOADED", { retryAfterS })
     case "circuit_open":
       return fail("CIRCUIT_OPEN", { cause, retryAfterS })
   }

@@ -4,6 +4,7 @@ import { CUT_SHORT, type Failure, fail } from "../policies/failure.ts"
 import type { Answered } from "../policies/policy.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { type Forwarded, forward, type UpstreamFailure } from "../upstream/forward.ts"
+import { forwardLimited } from "../upstream/limited.ts"
 import { WatchedBody } from "../upstream/watched_body.ts"
 import { toFailure } from "./blame.ts"
 import type { Route, Target } from "./route.ts"
@@ -70,7 +71,7 @@ function askAnswer(
   timeoutMs: number,
 ): Promise<Forwarded | Failure> {
   const { body } = exchange
-  if (body === undefined || body instanceof Uint8Array) return forward(exchange, service, timeoutMs)
+  if (body === undefined || body instanceof Uint8Array) return askPool(exchange, service, timeoutMs)
   return askWithBody(exchange, body, service, timeoutMs)
 }
 
@@ -84,7 +85,18 @@ async function askWithBody(
   if (exchange.uploadFault !== "") return uploadFailure(exchange)
   if (whole === "broken") return CUT_SHORT
   if (whole !== undefined) exchange.body = whole
-  return forward(exchange, service, timeoutMs)
+  return askPool(exchange, service, timeoutMs)
+}
+
+function askPool(
+  exchange: Exchange,
+  service: ServiceTarget["service"],
+  timeoutMs: number,
+): Promise<Forwarded> {
+  const { concurrency } = service
+  return concurrency === undefined
+    ? forward(exchange, service, timeoutMs)
+    : forwardLimited(exchange, service, timeoutMs, concurrency)
 }
 
 /**

@@ -3,6 +3,7 @@ import { Edits, type Fields, type NameSet } from "../http1/fields.ts"
 import type { ClientCertificate } from "../identity/certificate.ts"
 import type { Principal } from "../identity/principal.ts"
 import { newRequestId } from "../lib/request_id.ts"
+import { NORMAL, type Priority } from "../observe/priority.ts"
 
 /** What a door knows of a request before a route is found. */
 export interface Arrival {
@@ -102,6 +103,11 @@ export class Exchange {
 
   /** Set in place of `answer` when the client's WebSocket handshake is accepted. */
   socket: AcceptedSocket | undefined = undefined
+
+  /** The peer is a trusted proxy, whose headers are believed; set before the route is found. */
+  trusted = false
+  /** How important it is under load: set by the `priority` step. */
+  priority: Priority = NORMAL
 
   /** Who is calling, set by the `auth` step; `undefined` where nobody was asked or nobody answered. */
   principal: Principal | undefined = undefined

@@ -17,6 +17,8 @@ export interface UpstreamFailure {
     | "protocol"
     | "no_instance"
     | "overloaded"
+    /** The service has as many requests as its `concurrency` allows; it was not asked. */
+    | "limited"
     | "circuit_open"
     | "client_gone"
     /** The client's upload stood still for too long. */

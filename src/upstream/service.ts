@@ -101,6 +101,61 @@ export const BreakerSchema = strictObject(
   { description: "Circuit breaker: stops asking a service that keeps failing." },
 )
 
+const Share = (percent: number, name: string) =>
+  Type.Integer({
+    minimum: 1,
+    maximum: 100,
+    default: percent,
+    description: `Percentage of the limit up to which \`${name}\` requests are admitted.`,
+  })
+
+export const ConcurrencySchema = strictObject(
+  {
+    mode: Type.Union([Type.Literal("adaptive"), Type.Literal("fixed"), Type.Literal("off")], {
+      default: "adaptive",
+      description:
+        "`adaptive`: the limit follows how long answers take, from `min` to `max`; `fixed`: it is `max`.",
+    }),
+    min: Type.Integer({ minimum: 1, maximum: 100_000, default: 4, description: "Lowest limit." }),
+    max: Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      default: 1000,
+      description: "Highest limit. The three numbers are of all workers together; each has its share.",
+    }),
+    initial: Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      default: 40,
+      description: "Limit to begin with.",
+    }),
+    tolerance: Type.Number({
+      minimum: 1.05,
+      maximum: 1.9,
+      default: 1.5,
+      description:
+        "Times as long as without a queue that answers may take before the limit shrinks; 5ms are always allowed.",
+    }),
+    probe_interval: Duration({
+      default: "30s",
+      description:
+        "How often, at the longest, half of the limit is asked for a moment to learn how long answers take without a queue.",
+    }),
+    shares: strictObject(
+      { low: Share(60, "low"), normal: Share(85, "normal"), high: Share(95, "high") },
+      {
+        default: {},
+        description:
+          "How much of the limit each class may fill; the rest is kept for those above it. `critical` requests have all of it.",
+      },
+    ),
+  },
+  {
+    description:
+      "Bounds the requests a service works on at a time, from their first byte to the head of the answer, retries included; 503 beyond. Not for WebSockets. Without it only the pool does.",
+  },
+)
+
 export const RetrySchema = strictObject(
   {
     attempts: Type.Integer({
@@ -245,6 +300,7 @@ export const ServiceSchema = strictObject(
     ejection: EjectionSchema,
     breaker: Type.Optional(BreakerSchema),
     retry: RetrySchema,
+    concurrency: Type.Optional(ConcurrencySchema),
     max_response_header: Size({
       default: "64KB",
       description: "Largest response head accepted from the service; 502 beyond.",
@@ -270,6 +326,7 @@ export const ServiceSchema = strictObject(
 
 export type ServiceConfig = StaticDecode<typeof ServiceSchema>
 export type BreakerConfig = StaticDecode<typeof BreakerSchema>
+export type ConcurrencyConfig = StaticDecode<typeof ConcurrencySchema>
 export type RetryConfig = StaticDecode<typeof RetrySchema>
 export type HealthConfig = StaticDecode<typeof HealthSchema>
 export type EjectionConfig = StaticDecode<typeof EjectionSchema>

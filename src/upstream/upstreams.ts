@@ -1,10 +1,12 @@
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
+import type { Priority } from "../observe/priority.ts"
 import type { AskFailure } from "./ask.ts"
 import type { Balancer } from "./balance/balancer.ts"
 import { createBalancer } from "./balance/create.ts"
 import { Breaker } from "./breaker.ts"
 import { CandidateCache } from "./candidates.ts"
+import { ConcurrencyLimiter } from "./concurrency.ts"
 import { Ejection } from "./ejection.ts"
 import { Instance } from "./instance.ts"
 import { Member } from "./member.ts"
@@ -32,6 +34,8 @@ export interface UpstreamDeps {
   /** Told of every attempt when it ended. Must not throw. */
   readonly onAttempt?: (service: Service, instance: Instance, kind: AttemptKind) => void
   readonly onChange?: (change: UpstreamChange) => void
+  /** Told of every request refused as its service has as many as its `concurrency` allows. Must not throw. */
+  readonly onShed?: (priority: Priority) => void
   /** Waits between attempts; default: a timer. */
   readonly sleep?: (ms: number) => Promise<void>
   /** Default: the system's resolver. */
@@ -52,8 +56,10 @@ export interface Service {
   readonly ejection: Ejection
   readonly retry: RetryRules
   readonly budget: RetryBudget
+  /** `undefined`: only the pools bound how many requests it is given at a time. */
+  readonly concurrency: ConcurrencyLimiter | undefined
   readonly deps: Required<Pick<UpstreamDeps, "now" | "random" | "log" | "sleep">> &
-    Pick<UpstreamDeps, "onAttempt" | "onChange">
+    Pick<UpstreamDeps, "onAttempt" | "onChange" | "onShed">
 }
 
 /**
@@ -75,6 +81,8 @@ export class Upstreams {
   readonly #deps: UpstreamDeps
   readonly #serviceDeps: Service["deps"]
   #kept = new Map<string, Kept>()
+  /** By service: what they have learned stays over reloads that do not change their config. */
+  #limiters = new Map<string, { readonly limiter: ConcurrencyLimiter; readonly made: string }>()
   readonly #retired = new Map<Instance, Timer>()
 
   constructor(memory: UpstreamMemory, worker: number, deps: UpstreamDeps) {
@@ -93,7 +101,14 @@ export class Upstreams {
     for (const [key, { instance }] of this.#kept)
       if (kept.get(key)?.instance !== instance) this.#retire(instance)
     this.#kept = kept
+    for (const name of this.#limiters.keys())
+      if (compiled.get(name)?.concurrency === undefined) this.#limiters.delete(name)
     return compiled
+  }
+
+  /** Limits on the concurrency of services, as they are now. */
+  *limits(): Generator<readonly [service: string, limit: number]> {
+    for (const [service, { limiter }] of this.#limiters) yield [service, limiter.limit]
   }
 
   /** Every instance with connections, also those config has dropped a short while ago. */
@@ -137,8 +152,20 @@ export class Upstreams {
       ejection: new Ejection(memory, slot, this.#worker, config.ejection, members),
       retry: compileRetry(config.retry),
       budget: new RetryBudget(memory, slot, config.retry.budget),
+      concurrency: this.#limiter(name, config.concurrency),
       deps: this.#serviceDeps,
     }
+  }
+
+  #limiter(service: string, config: ServiceConfig["concurrency"]): ConcurrencyLimiter | undefined {
+    if (config === undefined || config.mode === "off") return undefined
+    const made = JSON.stringify(config)
+    const known = this.#limiters.get(service)
+    if (known?.made === made) return known.limiter
+    const { now, random } = this.#deps
+    const limiter = new ConcurrencyLimiter(config, this.#memory.workers, now(), random)
+    this.#limiters.set(service, { limiter, made })
+    return limiter
   }
 
   #instance(
