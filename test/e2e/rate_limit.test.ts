@@ -105,6 +105,21 @@ test("a reload keeps what was counted, also under another rate", async () => {
   expect(await burst(gateway, 5)).toEqual({ 429: 5 })
 })
 
+test("[C-6.4] what waits its turn goes on at the rate, over both workers; whoever leaves costs nothing", async () => {
+  const gateway = await limited({ by: "ip", rate: "20/s", burst: 5, queue: { max: 100, timeout: "20s" } })
+  const started = performance.now()
+  const impatient = AbortSignal.timeout(300)
+  const left = Array.from({ length: 60 }, () =>
+    fetch(gateway.url, { signal: impatient }).catch(() => undefined),
+  )
+  await Promise.all(left)
+  expect(await burst(gateway, 25)).toEqual({ 200: 25 })
+  const tookMs = performance.now() - started
+  // 25 and those that were let through before the others left, 5 of them at once.
+  expect(tookMs).toBeGreaterThan(((25 + 5 - 5) * 1000) / 20)
+  expect(tookMs).toBeLessThan(((25 + 60 - 5) * 1000) / 20)
+})
+
 test("[C-6.8] what was over a limit is in the log, a sample of it", async () => {
   const gateway = await limited({ by: "ip", rate: "1/d" })
   await burst(gateway, 60)
