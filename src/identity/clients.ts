@@ -7,8 +7,6 @@ import { accessEndsBy } from "./sessions.ts"
 /** Clients kept; at the cap no more are made. */
 export const MAX_CLIENTS = 10_000
 const SECRET_PREFIX = "gh_cs_"
-/** A token may be signed a moment after its client was changed, by what was read before. */
-const LATE_MS = 60_000
 
 export const CLIENT_STATUSES = ["active", "disabled"] as const
 export type ClientStatus = (typeof CLIENT_STATUSES)[number]
@@ -157,7 +155,7 @@ async function endTokens(context: IdentityContext, sql: Sql, id: string): Promis
     {
       kind: "session",
       subject: sessionOfClient(id, before.updatedAt),
-      expiresAt: accessEndsBy(context) + LATE_MS,
+      expiresAt: accessEndsBy(context),
     },
   ])
   return before

@@ -65,11 +65,16 @@ async function touch(context: IdentityContext, session: SessionRow, at: number):
   if (at - session.last_used_at < TOUCH_MS) return session.expires_at
   const { ttl, idle } = context.settings().session
   const expiresAt = Math.min(session.created_at + ttl, at + idle)
-  // Of several at once the first is enough.
-  await context.store.run(
-    `UPDATE sessions SET last_used_at = $2, expires_at = $3
-     WHERE id = $1 AND last_used_at = $4 AND ended_at IS NULL`,
-    [session.id, at, expiresAt, session.last_used_at],
-  )
-  return expiresAt
+  try {
+    // Of several at once the first is enough.
+    await context.store.run(
+      `UPDATE sessions SET last_used_at = $2, expires_at = $3
+       WHERE id = $1 AND last_used_at = $4 AND ended_at IS NULL`,
+      [session.id, at, expiresAt, session.last_used_at],
+    )
+    return expiresAt
+  } catch {
+    // A store that can only be read still says whose the session is; that it failed is in its own log and metric.
+    return session.expires_at
+  }
 }

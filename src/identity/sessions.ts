@@ -213,10 +213,16 @@ async function tellEnded(
   }
 }
 
-/** From when on no access token issued until now is taken any more. */
+/**
+ * A token may be signed a moment after its sign-in has ended, by what was read before, or on a VM whose clock is
+ * ahead; and workers believe what they know of a cookie for half a minute, however short tokens live.
+ */
+const LATE_MS = 60_000
+
+/** From when on no access token issued until now is taken any more, and no cookie is believed. */
 export function accessEndsBy({ settings, wallClock }: IdentityContext): number {
   const { access_token_ttl, leeway } = settings()
-  return wallClock() + access_token_ttl + leeway
+  return wallClock() + access_token_ttl + leeway + LATE_MS
 }
 
 /** A session that goes on. Times are milliseconds since the epoch. */

@@ -279,3 +279,23 @@ test("[I-auth T-4.1] who is calling: profile, roles, scopes, tier and method", a
   expect(text).not.toContain("argon2")
   expect(body.session_id).toBeString()
 })
+
+test("[F-44] a browser stays signed in while the store can only be read", async () => {
+  const vm = await openVm(sqliteUrl())
+  const id = await vm.addUser("ann@example.com")
+  const { cookie } = await logInByCookie(vm)
+  await vm.store.get("PRAGMA query_only = ON")
+  // Longer than the last use goes unwritten, and than a worker remembers.
+  vm.pass(120_000)
+  expect(await vm.caller({ cookie })).toBe(id)
+  expect((await vm.ask("POST", "/auth/logout", { cookie })).status).toBe(503)
+})
+
+test("[F-54] however short access tokens live, a revocation outlives what workers remember of a cookie", async () => {
+  const vm = await openVm(sqliteUrl(), { access_token_ttl: "1s", leeway: "0s" })
+  await vm.addUser("ann@example.com")
+  const { cookie } = await logInByCookie(vm)
+  expect((await vm.ask("POST", "/auth/logout", { cookie })).status).toBe(200)
+  const row = await vm.store.get<{ expires_at: number }>("SELECT expires_at FROM revocations")
+  expect(row!.expires_at - vm.now).toBeGreaterThan(30_000)
+})
