@@ -4,6 +4,9 @@ import { endGateways, type GatewayProcess, startGateway } from "../support/gatew
 import { atRest, openFiles, rssMb } from "../support/proc.ts"
 import { askOnce, startRawLoad } from "../support/raw_load.ts"
 import { until } from "../support/until.ts"
+import { openWs } from "../support/ws_client.ts"
+import { openRaw } from "../support/ws_raw.ts"
+import { startWsService } from "../support/ws_service.ts"
 
 setDefaultTimeout(30_000)
 
@@ -86,6 +89,51 @@ test("[F-21] two thousand idle kept-alive connections cost little memory and no 
   expect(took[Math.floor(took.length * 0.99)]!).toBeLessThan(100)
   expect(rssMb(gateway.pid) - before).toBeLessThan(60)
   await atRest(gateway.pid)
+})
+
+/** Handshakes of this many WebSockets, a hundred at a time; they say nothing after it. */
+async function holdRelays(port: number, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 100) {
+    const opened = await Promise.all(
+      Array.from({ length: Math.min(100, left) }, () => openRaw(port, "/quiet")),
+    )
+    for (const { socket, state } of opened) {
+      sockets.push(socket)
+      expect(state.head).toStartWith("HTTP/1.1 101")
+    }
+  }
+}
+
+test("[F-21] a thousand idle relayed WebSockets cost at most 24 KB each and the busy one beside them no time", async () => {
+  const service = startWsService()
+  services.push({ stop: async () => void (await service.stop()) })
+  const gateway = await startGateway({
+    server: { workers: 1 },
+    services: { app: { instances: [`http://127.0.0.1:${service.port}`] } },
+    routes: [{ path: "/*", service: "app", websocket: "relay" }],
+  })
+  // What is made once, for whatever comes first, is not the price of a connection.
+  await holdRelays(gateway.port, 200)
+  const before = rssMb(gateway.pid)
+  await holdRelays(gateway.port, 1000)
+  const grown = rssMb(gateway.pid) - before
+  const busy = await openWs(`ws://127.0.0.1:${gateway.port}/echo`)
+  const took: number[] = []
+  for (let i = 0; i < 500; i++) {
+    const at = performance.now()
+    const answered = new Promise((resolve) =>
+      busy.socket.addEventListener("message", resolve, { once: true }),
+    )
+    busy.socket.send("hello")
+    await answered
+    took.push(performance.now() - at)
+  }
+  took.sort((a, b) => a - b)
+  expect(took[495]!).toBeLessThan(50)
+  expect((grown * 1024) / 1000).toBeLessThan(24)
+  expect(sockets.filter((socket) => socket.destroyed)).toEqual([])
+  expect(service.sessions.filter((session) => session.closed === undefined).length).toBe(1201)
+  busy.socket.close()
 })
 
 test("[F-23] out of file descriptors: the process lives, serves again once there are some, and comes to rest", async () => {
