@@ -1,6 +1,7 @@
 import { createBuiltins } from "../admin/public.ts"
 import { openDoor } from "../edge/open.ts"
 import type { Door } from "../edge/serve.ts"
+import { ClientGuard } from "../gateway/client_guard.ts"
 import { Gateway } from "../gateway/gateway.ts"
 import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { Questions } from "../gateway/questions.ts"
@@ -42,6 +43,7 @@ export class DataPlane {
   readonly #identity: Authenticator
   readonly #poolGauges: PoolGauges
   readonly #limitCounts: LimitCounts
+  readonly #guard: ClientGuard
   readonly #everySecond: ReturnType<typeof setInterval>
   #generation: Generation
 
@@ -77,7 +79,16 @@ export class DataPlane {
       },
     })
     this.#limitCounts = new LimitCounts(series)
+    this.#guard = new ClientGuard({
+      scores: init.abuse.scores,
+      now,
+      log,
+      series,
+      report: (client, violation) => post({ kind: "offence", client, violation }),
+    })
+    this.#guard.take({ blocked: init.abuse.blocked, ended: [] })
     const runtime = {
+      guard: this.#guard,
       upstreams: this.#upstreams,
       builtins: createBuiltins({
         version: VERSION,
@@ -122,6 +133,7 @@ export class DataPlane {
     this.#everySecond = setInterval(() => {
       this.#setPoolGauges()
       this.#questions.sweep()
+      this.#guard.tick()
       this.#identity.tick()
     }, 1000)
     post({ kind: "ready", port: this.#door.port, generation: init.generation.number })
@@ -155,6 +167,9 @@ export class DataPlane {
         return
       case "told":
         this.#questions.told(message.id, message.reply)
+        return
+      case "blocks":
+        this.#guard.take(message.change)
         return
       case "identity":
         this.#identity.update(message.change)

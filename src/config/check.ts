@@ -1,3 +1,4 @@
+import { checkAbuse } from "../safety/abuse_options.ts"
 import { checkAuth } from "./check_auth.ts"
 import { checkLimits } from "./check_limits.ts"
 import { checkRoutes } from "./check_routes.ts"
@@ -10,6 +11,9 @@ import type { Report } from "./report.ts"
 export function checkConfig(decoded: Decoded, report: Report): void {
   checkServer(decoded, report)
   checkAuth(decoded, report)
+  const { abuse } = decoded.config
+  if (abuse !== undefined)
+    for (const { at, message, value } of checkAbuse(abuse)) report.problem(["abuse", ...at], message, value)
   checkServices(decoded, report)
   checkRoutes(decoded, report)
   checkLimits(decoded, report)

@@ -1,5 +1,6 @@
-import { METRICS, type Metric } from "../observe/catalogue.ts"
+import { METRICS } from "../observe/catalogue.ts"
 import { LOG_EVENTS } from "../observe/log_events.ts"
+import type { Metric } from "../observe/metric.ts"
 import { ACCESS_LOG_FIELDS } from "../policies/access_log.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { ORDER } from "../policies/order.ts"

@@ -3,6 +3,7 @@ import { AuthSchema } from "../identity/settings.ts"
 import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
+import { AbuseSchema } from "../safety/abuse_options.ts"
 import { ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
 
 type PolicyList = (typeof ORDER)[number]
@@ -119,6 +120,13 @@ const ServerSchema = strictObject(
     max_body: Size({
       default: "10MB",
       description: "Largest request body where a route does not say otherwise.",
+    }),
+    max_requests_per_ip: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 0,
+      description:
+        "Requests of one client address (IPv6: of its first 64 bits) that each worker handles at a time, 429 beyond; 0: any number. `abuse.allow` and trusted proxies are not bounded.",
     }),
     websocket: WebsocketSchema,
     shutdown_timeout: Duration({
@@ -256,6 +264,7 @@ export const ConfigSchema = strictObject({
   ),
   auth: Type.Optional(AuthSchema),
   limits: LimitsSchema,
+  abuse: Type.Optional(AbuseSchema),
   services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
     default: {},
     description: "What the gateway stands in front of, by name.",

@@ -44,6 +44,7 @@ const NOBODY: SocketEvents = {
  */
 export function openCertificateDoor(options: CertificateDoorOptions): Door {
   const { server: config, clock, wallClock, log } = options
+  const { guard } = options.gateway
   const required = config.tls?.client_cert !== "optional"
   const handOver = new HandOver(clock)
   /** Handshakes under way and clients refused, oldest first, and when each is cut off. */
@@ -100,6 +101,11 @@ export function openCertificateDoor(options: CertificateDoorOptions): Door {
         binaryType: "buffer",
         open(opened) {
           opened.data = NOBODY
+          // Before the handshake, which is what such a client would cost most by.
+          if (guard.blocking && guard.refuses(plainAddress(opened.remoteAddress)) > 0) {
+            opened.terminate()
+            return
+          }
           shaking.set(opened, clock() + handshakeMs)
         },
         handshake: (shaken, succeeded, error) => shook(shaken, listener, succeeded, error),

@@ -10,7 +10,7 @@ export function openRedirect(hostname: string, port: number, securePort: number)
     reusePort: true,
     development: false,
     fetch(request) {
-      const arrival = new ServeArrival(request, NO_PEER, PLAIN, performance.now.bind(performance))
+      const arrival = new ServeArrival(request, "", PLAIN, performance.now.bind(performance))
       if (arrival.fault !== "") return new Response(null, { status: 400, headers: { connection: "close" } })
       const host = arrival.host.replace(/:\d+$/, "")
       const query = arrival.query === "" ? "" : `?${arrival.query}`
@@ -22,5 +22,4 @@ export function openRedirect(hostname: string, port: number, securePort: number)
   })
 }
 
-const NO_PEER = { requestIP: () => null }
 const PLAIN = { secure: false, http2: false, origin: undefined }

@@ -4,14 +4,16 @@ import type { Gateway } from "../gateway/gateway.ts"
 import type { Route } from "../gateway/route.ts"
 import { NO_FIELDS } from "../http1/field_list.ts"
 import type { Clock } from "../lib/clock.ts"
+import { newRequestId } from "../lib/request_id.ts"
 import type { Log } from "../observe/log.ts"
+import { FAILURES } from "../policies/failure.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
 import type { AcceptedSocket, Answer, Exchange } from "../upstream/exchange.ts"
 import type { Origin, Origins } from "./origin.ts"
 import { openRedirect } from "./redirect.ts"
 import { type Departures, toResponse } from "./respond.ts"
-import { ServeArrival, type Way } from "./serve_arrival.ts"
+import { plainAddress, ServeArrival, type Way } from "./serve_arrival.ts"
 import type { Upload, UploadLimits } from "./upload.ts"
 
 export interface TlsPair {
@@ -72,6 +74,7 @@ const UNREAD_BYTES = 1_048_576
  */
 export function openServeDoor(options: ServeDoorOptions): Door {
   const { gateway, server: config, clock, origins } = options
+  const { guard } = gateway
   const direct: Way = { secure: options.tls !== undefined, http2: config.http2, origin: undefined }
   const idleTimeout = Math.min(255, Math.max(8, Math.round(config.keep_alive_timeout / 1000)))
   const uploads = new Map<Upload, Exchange>()
@@ -94,10 +97,16 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   const finish = (exchange: Exchange): void => gateway.finish(exchange)
 
   async function answer(request: Request, server: Server<SocketHandler>): Promise<Response | undefined> {
-    const origin = origins?.originOf(server.requestIP(request))
+    const address = server.requestIP(request)
+    const origin = origins?.originOf(address)
     if (origin === undefined && origins !== undefined) return stranger()
     const way = origin === undefined ? direct : { secure: true, http2: false, origin }
-    const arrival = new ServeArrival(request, server, way, clock)
+    const peer = origin?.address ?? plainAddress(address?.address ?? "")
+    if (guard.blocking) {
+      const seconds = guard.refuses(peer)
+      if (seconds > 0) return blocked(seconds)
+    }
+    const arrival = new ServeArrival(request, peer, way, clock)
     const exchange = gateway.begin(arrival)
     arrival.exchange = exchange
     const { upload } = arrival
@@ -266,6 +275,24 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       for (const each of [current, ...retired]) void each.stop(true)
     },
   }
+}
+
+const BLOCKED = `{"error":{"code":"CLIENT_BLOCKED","message":${JSON.stringify(FAILURES.CLIENT_BLOCKED.message)},"details":{}},"request_id":"`
+
+/**
+ * The answer to a peer that is blocked. Nothing of its request was looked at, and nothing is logged: it shall cost
+ * as little as can be. The runtime shows no connections, so it cannot be cut off before it has asked.
+ */
+function blocked(seconds: number): Response {
+  return new Response(`${BLOCKED}${newRequestId()}"}`, {
+    status: FAILURES.CLIENT_BLOCKED.status,
+    headers: {
+      connection: "close",
+      "content-type": "application/json",
+      "cache-control": "no-store",
+      "retry-after": String(seconds),
+    },
+  })
 }
 
 /** The answer to another process of this machine that has found the inner door. */

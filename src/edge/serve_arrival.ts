@@ -8,11 +8,6 @@ import type { Origin } from "./origin.ts"
 import { readFields } from "./serve_fields.ts"
 import { Upload } from "./upload.ts"
 
-/** The part of Bun's server that reading a request needs. */
-export interface PeerLookup {
-  requestIP(request: Request): { address: string } | null
-}
-
 /** What a request's port and connection say of it. */
 export interface Way {
   readonly secure: boolean
@@ -53,7 +48,8 @@ export class ServeArrival implements Arrival {
   readonly #request: Request
   #watched = false
 
-  constructor(request: Request, server: PeerLookup, way: Way, clock: Clock) {
+  /** `peer`: address of who has connected, "" when it is not known. */
+  constructor(request: Request, peer: string, way: Way, clock: Clock) {
     const { http2, origin } = way
     this.#request = request
     this.startedAt = clock()
@@ -64,7 +60,7 @@ export class ServeArrival implements Arrival {
     this.fields = fields
     // HTTP/2 has no Connection and no Upgrade (RFC 9113 section 8.2.2).
     this.protocol = http2 && fields.get("connection") === undefined ? "HTTP" : "HTTP/1.1"
-    this.peer = origin?.address ?? plainAddress(server.requestIP(request)?.address ?? "")
+    this.peer = peer
 
     const host = canonicalHost(fields.get("host") ?? "")
     const { url } = request

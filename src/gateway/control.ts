@@ -1,6 +1,5 @@
 import { type Problem, problemText } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
-import { type Watch, watchFiles } from "../config/watch.ts"
 import { SERIES } from "../observe/catalogue.ts"
 import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
 import { LabelDirectory } from "../observe/labels.ts"
@@ -11,6 +10,7 @@ import { HealthChecker } from "../upstream/health.ts"
 import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstream/memory.ts"
 import { type RecoveryScope, resetBreaker, returnInstances } from "../upstream/recovery.ts"
 import { SlotDirectory } from "../upstream/slots.ts"
+import { AbuseKeeper } from "./abuse_keeper.ts"
 import { assignLabels } from "./assign_labels.ts"
 import type { ControlOptions } from "./control_options.ts"
 import type { ControlStatus, ReloadOutcome } from "./control_status.ts"
@@ -19,7 +19,8 @@ import { LimitKeeper } from "./limit_keeper.ts"
 import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
 import { restartNeeded } from "./restart_needed.ts"
 import { StartError, Supervisor } from "./supervisor.ts"
-import { readTlsPair, sameKind, tlsFiles } from "./tls_pair.ts"
+import { TlsKeeper } from "./tls_keeper.ts"
+import { readTlsPair } from "./tls_pair.ts"
 
 /** Slots of the control plane's own metrics table. */
 const OWN_SERIES = 16
@@ -32,6 +33,8 @@ export class Control {
   readonly #options: ControlOptions
   readonly #memory: UpstreamMemory
   readonly #limits: LimitKeeper
+  /** Who is blocked. */
+  readonly abuse: AbuseKeeper
   readonly #slots: SlotDirectory
   readonly #labels = new LabelDirectory()
   /** One a worker; the last is the control plane's own. */
@@ -42,8 +45,7 @@ export class Control {
   readonly #startedAt: number
   readonly metrics: Exposition
   #generation: Generation
-  #tls: PemPair | undefined
-  #tlsWatch: Watch | undefined
+  readonly #tls: TlsKeeper
   #port = 0
   readonly #reloads = { ok: 0, rejected: 0 }
   readonly #circuitMoves = new Map<string, number>()
@@ -54,10 +56,19 @@ export class Control {
 
   constructor(options: ControlOptions, tls: PemPair | undefined) {
     this.#options = options
-    this.#tls = tls
+    this.#tls = new TlsKeeper(tls, {
+      tell: (pair) => this.#supervisor.broadcast({ kind: "tls", pair }),
+      log: options.log,
+    })
     this.#startedAt = options.now()
     this.#memory = createUpstreamMemory(options.workers)
     this.#limits = new LimitKeeper(options.config.limits.max_keys)
+    this.abuse = new AbuseKeeper({
+      ...options,
+      record: (record) => options.identity.record(record),
+      tell: (change) => this.#supervisor.broadcast({ kind: "blocks", change }),
+    })
+    this.abuse.apply(options.config)
     this.#slots = new SlotDirectory(this.#memory, options.now)
     this.#series = Array.from({ length: options.workers + 1 }, (_, i) =>
       i < options.workers ? createSeriesBuffer() : createSeriesBuffer(OWN_SERIES),
@@ -86,9 +97,10 @@ export class Control {
         worker,
         hostname: options.config.server.host,
         port,
-        tls: this.#tls,
+        tls: this.#tls.pair,
         memory: this.#memory,
         limits: this.#limits.memory,
+        abuse: { scores: this.abuse.memory, blocked: this.abuse.state() },
         series: this.#series[worker]!,
         generation: this.#generation,
         identity: this.config.auth === undefined ? undefined : options.identity.state(),
@@ -114,7 +126,7 @@ export class Control {
       this.#health.close()
       throw error
     }
-    this.#watchTls()
+    this.#tls.watch(this.config.server.tls)
   }
 
   /** Port clients come to. */
@@ -168,8 +180,9 @@ export class Control {
   /** Tells the workers that no new requests should come: answers carry `Connection: close`. */
   drain(): void {
     this.#draining = true
-    this.#tlsWatch?.close()
+    this.#tls.close()
     this.#health.close()
+    this.abuse.close()
     this.#supervisor.broadcast({ kind: "drain" })
   }
 
@@ -180,8 +193,9 @@ export class Control {
 
   /** Ends everything at once. */
   terminate(): void {
-    this.#tlsWatch?.close()
+    this.#tls.close()
     this.#health.close()
+    this.abuse.close()
     this.#supervisor.terminate()
   }
 
@@ -214,10 +228,8 @@ export class Control {
     const loaded = this.#options.load()
     if (!loaded.ok) return this.#reject(loaded.problems)
     const old = this.#generation
-    const { tls } = loaded.config.server
     try {
-      if (tls !== undefined && this.#tls !== undefined)
-        this.#takeTls(sameKind(await readTlsPair(tls), this.#tls))
+      await this.#tls.read(loaded.config.server.tls)
       this.#generation = this.#nextGeneration(old.number + 1, loaded.config)
     } catch (error) {
       return this.#reject([{ path: "", message: (error as Error).message }])
@@ -239,7 +251,8 @@ export class Control {
   #accept(config: Config, warnings: readonly Problem[]): ReloadOutcome {
     const { log } = this.#options
     this.#health.apply(config.services, this.#generation.slots)
-    this.#watchTls()
+    this.abuse.apply(config)
+    this.#tls.watch(config.server.tls)
     this.#reloads.ok++
     const fixed = restartNeeded(this.#options.config, config)
     if (fixed.length > 0) log.warn("config.restart_needed", { settings: fixed })
@@ -261,27 +274,6 @@ export class Control {
     return { number, config, slots, labels }
   }
 
-  #takeTls(pair: PemPair): void {
-    const old = this.#tls
-    if (pair.cert === old?.cert && pair.key === old.key && pair.ca === old.ca) return
-    this.#tls = pair
-    this.#supervisor.broadcast({ kind: "tls", pair })
-    this.#options.log.info("tls.replaced")
-  }
-
-  /** Watches the certificate of the configuration in force; the files change one after the other. */
-  #watchTls(): void {
-    this.#tlsWatch?.close()
-    const { tls } = this.config.server
-    if (tls === undefined || this.#tls === undefined) return
-    this.#tlsWatch = watchFiles(tlsFiles(tls), () => {
-      readTlsPair(tls).then(
-        (pair) => this.#takeTls(sameKind(pair, this.#tls!)),
-        (error: Error) => this.#options.log.error("tls.rejected", { reason: error.message }),
-      )
-    })
-  }
-
   #receive(message: FromWorker, answer: (message: ToWorker) => void): void {
     const { identity } = this.#options
     switch (message.kind) {
@@ -292,6 +284,9 @@ export class Control {
         return
       case "auth_failures":
         identity.observe(message.failures)
+        return
+      case "offence":
+        this.abuse.offended(message.client, message.violation)
         return
       case "access":
         this.#options.accessLog.push(message.lines)
@@ -313,6 +308,7 @@ export class Control {
     this.#own.set(seriesKey(SERIES.logDropped), this.#options.accessLog.dropped)
     return [
       ...this.#options.counts.rows(),
+      ...this.abuse.rows(),
       ...gaugeRows({
         services: this.services(),
         circuitMoves: this.#circuitMoves,

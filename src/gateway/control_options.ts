@@ -1,5 +1,6 @@
 import type { Loaded } from "../config/load.ts"
 import type { Config } from "../config/schema.ts"
+import type { AuditRecord } from "../identity/context.ts"
 import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
@@ -17,6 +18,8 @@ export interface IdentityPort {
   /** Never rejects; `undefined`: no answer can be had. */
   answer(question: Question): Promise<Reply | undefined>
   observe(failures: readonly AuthFailure[]): void
+  /** Puts what was done on record, where there is a store. Never rejects. */
+  record(record: AuditRecord): Promise<void>
   /** `change` is called with what all workers must know from now on. */
   onChange(change: (state: IdentityState) => void): void
 }

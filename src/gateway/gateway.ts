@@ -6,6 +6,7 @@ import { type Arrival, Exchange } from "../upstream/exchange.ts"
 import type { Slots } from "../upstream/slots.ts"
 import type { Upstreams } from "../upstream/upstreams.ts"
 import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "./dropped.ts"
+import type { ClientGuard } from "./client_guard.ts"
 import { handle } from "./handle.ts"
 import { renderFailure } from "./render.ts"
 import type { Runtime } from "./runtime.ts"
@@ -35,6 +36,11 @@ export class Gateway {
     return this.#snapshot !== undefined
   }
 
+  /** Who must not come in: doors ask it about peers. */
+  get guard(): ClientGuard {
+    return this.#deps.guard
+  }
+
   /** The config requests are answered with; `undefined` before the first. */
   get config(): Config | undefined {
     return this.#snapshot?.config
@@ -48,6 +54,7 @@ export class Gateway {
     const { upstreams, builtins, policyDeps } = this.#deps
     const services = upstreams.apply(config.services, slots)
     this.#snapshot = compileSnapshot(config, { services, routeId, builtins, policyDeps })
+    this.#deps.guard.apply(config)
   }
 
   /** An exchange for a request that has arrived. */
@@ -77,6 +84,7 @@ export class Gateway {
   /** Accounting, once, when the last byte was sent or the client has left. */
   finish(exchange: Exchange): void {
     account(exchange, this.#deps)
+    this.#deps.guard.leave(exchange)
     this.#deps.accounting.end(exchange, this.#deps.policyDeps.now())
   }
 }

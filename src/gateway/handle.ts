@@ -24,9 +24,14 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
   dropNominated(exchange)
   const trusted = settleClient(exchange, snapshot.proxies)
   settleCertificate(exchange, trusted, snapshot.certificateHeader)
+  const barred = runtime.guard.admit(exchange)
 
   // 2. Which route. `exchange.route` is set whatever happens, so that accounting has its policies.
-  const { route, target, refusal: early } = findRoute(snapshot, exchange)
+  const {
+    route,
+    target,
+    refusal: early,
+  } = barred === undefined ? findRoute(snapshot, exchange) : unmatched(snapshot, barred)
   exchange.route = route
   let verdict = early ?? checkProtocol(exchange, route)
 
@@ -137,6 +142,12 @@ function checkProtocol(exchange: Exchange, route: Route): Verdict {
   }
   return undefined
 }
+
+const unmatched = ({ unmatched: route }: Snapshot, refusal: Verdict): FoundRoute => ({
+  route,
+  target: route.target,
+  refusal,
+})
 
 function withoutPort(host: string): string {
   const colon = host.lastIndexOf(":")

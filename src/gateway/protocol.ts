@@ -1,7 +1,9 @@
 import type { Config } from "../config/schema.ts"
 import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
 import type { HashKey } from "../lib/keyed_hash.ts"
+import type { Violation } from "../observe/catalogue.ts"
 import type { LabelKind } from "../observe/labels.ts"
+import type { BlockChange, BlockEntry } from "../safety/block.ts"
 import type { BreakerState } from "../upstream/breaker.ts"
 import type { UpstreamMemory } from "../upstream/memory.ts"
 import type { Slots } from "../upstream/slots.ts"
@@ -42,6 +44,8 @@ export interface WorkerInit {
   readonly tls: PemPair | undefined
   readonly memory: UpstreamMemory
   readonly limits: LimitMemory
+  /** Scores of clients, and who is blocked as it is now. */
+  readonly abuse: { readonly scores: LimitMemory; readonly blocked: readonly BlockEntry[] }
   /** The worker's metrics table; it outlives the worker. */
   readonly series: SharedArrayBuffer
   readonly generation: Generation
@@ -61,6 +65,8 @@ export type ToWorker =
   | { readonly kind: "ping" }
   /** The answer to the question of this number; `undefined`: there is none to be had just now. */
   | { readonly kind: "told"; readonly id: number; readonly reply: Reply | undefined }
+  /** Who is blocked from now on, and who is not any more. */
+  | { readonly kind: "blocks"; readonly change: BlockChange }
   /** What has changed: added revocations, and all keys of each issuer named. */
   | { readonly kind: "identity"; readonly change: IdentityState }
 
@@ -80,6 +86,8 @@ export type FromWorker =
   | { readonly kind: "ask"; readonly id: number; readonly question: Question }
   /** Refusals of the `auth` step, for the audit record. */
   | { readonly kind: "auth_failures"; readonly failures: readonly AuthFailure[] }
+  /** The score of a client is too high. */
+  | { readonly kind: "offence"; readonly client: string; readonly violation: Violation }
   /** The worker saw a service's circuit move. */
   | { readonly kind: "circuit"; readonly service: string; readonly state: BreakerState }
   /** A new certificate could not be taken; the old one stays. */

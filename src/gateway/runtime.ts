@@ -2,10 +2,12 @@ import type { Direction } from "../observe/catalogue.ts"
 import type { Log } from "../observe/log.ts"
 import type { RelayLimits } from "../realtime/relay.ts"
 import type { Relays } from "../realtime/relays.ts"
+import type { ClientGuard } from "./client_guard.ts"
 
 /** What running a request needs besides the snapshot. */
 export interface Runtime {
   readonly log: Log
+  readonly guard: ClientGuard
   readonly relays: Relays
   /** Of relays that open from now on: another object with each configuration. */
   relayLimits: RelayLimits

@@ -1,3 +1,6 @@
+import { CONTROL_METRICS } from "./control_metrics.ts"
+import type { Metric } from "./metric.ts"
+
 /** Numbers of the metrics workers count in shared memory (1 to 31): the first part of a series key. */
 export const SERIES = {
   requests: 1,
@@ -19,6 +22,8 @@ export const SERIES = {
   authentications: 17,
   limited: 18,
   limitOverflow: 19,
+  violations: 28,
+  blockedRequests: 29,
 } as const
 
 /** Methods told apart in labels, by index; all others are the last. */
@@ -85,35 +90,22 @@ export type AuthenticationResult = (typeof AUTHENTICATION_RESULTS)[number]
 /** What comes of asking a rate limit, by index; `shadowed`: it would have been refused; `queued`: it had to wait. */
 export const LIMIT_RESULTS = ["allowed", "refused", "shadowed", "queued"] as const
 
+/** What clients do that is scored by `abuse`, by index. */
+export const VIOLATIONS = [
+  "unauthorized",
+  "forbidden",
+  "not_found",
+  "rate_limited",
+  "bad_request",
+  "excess",
+] as const
+export type Violation = (typeof VIOLATIONS)[number]
+
+/** What becomes of requests of blocked clients, by index; `shadowed`: it went on. */
+export const BLOCK_RESULTS = ["refused", "shadowed"] as const
+
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191
-
-/** What the id and the small number of a metric's keys stand for. */
-export interface SeriesShape {
-  readonly metric: number
-  readonly about: "nothing" | "route" | "service" | "instance" | "limit"
-  readonly small:
-    | "nothing"
-    | "method_status"
-    | "bucket"
-    | "code"
-    | "outcome"
-    | "pool_state"
-    | "direction"
-    | "authentication"
-    | "limit_result"
-}
-
-export interface Metric {
-  readonly name: string
-  readonly help: string
-  readonly type: "counter" | "gauge" | "histogram"
-  readonly labels: readonly string[]
-  /** Upper bounds in seconds, for histograms. */
-  readonly buckets?: readonly number[]
-  /** Where workers count it; absent: the control plane gives its rows when scraped. */
-  readonly series?: SeriesShape
-}
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30]
 
@@ -249,10 +241,18 @@ export const METRICS: readonly Metric[] = [
     series: { metric: SERIES.limitOverflow, about: "limit", small: "nothing" },
   },
   {
-    name: "gatehouse_rate_limit_keys",
-    help: "Buckets of rate limits that are not full just now; limits.max_keys is the room for them.",
-    type: "gauge",
-    labels: [],
+    name: "gatehouse_violations_total",
+    help: "Requests that were scored by abuse, by what was wrong with them.",
+    type: "counter",
+    labels: ["violation"],
+    series: { metric: SERIES.violations, about: "nothing", small: "violation" },
+  },
+  {
+    name: "gatehouse_blocked_requests_total",
+    help: "Requests of blocked clients; shadowed: it went on, as abuse.mode is shadow.",
+    type: "counter",
+    labels: ["result"],
+    series: { metric: SERIES.blockedRequests, about: "nothing", small: "block_result" },
   },
   {
     name: "gatehouse_faults_total",
@@ -261,83 +261,5 @@ export const METRICS: readonly Metric[] = [
     labels: [],
     series: { metric: SERIES.faults, about: "nothing", small: "nothing" },
   },
-  {
-    name: "gatehouse_metrics_dropped_total",
-    help: "Counts lost because a worker's metrics table was full.",
-    type: "counter",
-    labels: [],
-  },
-  {
-    name: "gatehouse_breaker_state",
-    help: "Circuit breaker: 0 closed, 1 half-open, 2 open.",
-    type: "gauge",
-    labels: ["service"],
-  },
-  {
-    name: "gatehouse_breaker_transitions_total",
-    help: "Moves of a circuit breaker into a state.",
-    type: "counter",
-    labels: ["service", "to"],
-  },
-  {
-    name: "gatehouse_instance_healthy",
-    help: "1 while active health checks find the instance healthy.",
-    type: "gauge",
-    labels: ["service", "instance"],
-  },
-  {
-    name: "gatehouse_instance_in_flight",
-    help: "Requests an instance is working on, all workers together.",
-    type: "gauge",
-    labels: ["service", "instance"],
-  },
-  {
-    name: "gatehouse_instance_ejected",
-    help: "1 while an instance is ejected for failing real traffic.",
-    type: "gauge",
-    labels: ["service", "instance"],
-  },
-  {
-    name: "gatehouse_identity_events_total",
-    help: "Sign-ins, tokens issued and what else happens to accounts.",
-    type: "counter",
-    labels: ["event", "outcome"],
-  },
-  {
-    name: "gatehouse_store_queries_total",
-    help: "Statements of the store, by how they ended.",
-    type: "counter",
-    labels: ["outcome"],
-  },
-  {
-    name: "gatehouse_store_query_seconds_total",
-    help: "Time statements of the store took, the wait for their turn included.",
-    type: "counter",
-    labels: ["outcome"],
-  },
-  {
-    name: "gatehouse_config_reloads_total",
-    help: "Reloads of the configuration, by result.",
-    type: "counter",
-    labels: ["result"],
-  },
-  {
-    name: "gatehouse_config_generation",
-    help: "Number of the configuration in force; it grows by one with each.",
-    type: "gauge",
-    labels: [],
-  },
-  {
-    name: "gatehouse_worker_restarts_total",
-    help: "Workers replaced after they were lost.",
-    type: "counter",
-    labels: [],
-  },
-  { name: "gatehouse_workers", help: "Workers answering clients.", type: "gauge", labels: [] },
-  {
-    name: "gatehouse_build_info",
-    help: "Always 1; the labels tell the build.",
-    type: "gauge",
-    labels: ["version"],
-  },
+  ...CONTROL_METRICS,
 ]

@@ -3,15 +3,17 @@ import {
   ATTEMPT_OUTCOMES,
   AUTHENTICATION_METHODS,
   AUTHENTICATION_RESULTS,
+  BLOCK_RESULTS,
   DIRECTIONS,
   LIMIT_RESULTS,
   METHODS,
   METRICS,
-  type Metric,
   POOL_STATES,
   SUM,
+  VIOLATIONS,
 } from "./catalogue.ts"
 import { type LabelDirectory, splitInstanceLabel } from "./labels.ts"
+import type { Metric } from "./metric.ts"
 import { keyId, keyMetric, keySmall, readDropped, readSeries } from "./series.ts"
 
 /** A value the control plane knows itself, of a metric without `series` in the catalogue. */
@@ -162,6 +164,12 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
       break
     case "limit_result":
       found.result = LIMIT_RESULTS[number] ?? "other"
+      break
+    case "violation":
+      found.violation = VIOLATIONS[number] ?? "other"
+      break
+    case "block_result":
+      found.result = BLOCK_RESULTS[number] ?? "other"
       break
     case "bucket":
     case "nothing":

@@ -69,6 +69,21 @@ export const LOG_EVENTS = [
     "info",
     "A request over a rate `limit`; in `mode` shadow it went on. At most 10 lines a second of each worker; `untold` came between.",
   ],
+  [
+    "client.violation",
+    "info",
+    "A request of a `client` was scored, for a `violation`. At most 10 lines a second of each worker; `untold` came between.",
+  ],
+  [
+    "client.blocked",
+    "warn",
+    "A `client` gets no answers but 403 for `duration_s`, the `times`-th time, for a `reason`; in `mode` shadow it does. At most 10 lines a second; `untold` came between.",
+  ],
+  [
+    "client.unblocked",
+    "info",
+    "A `client` may come again; `why`: time, lifted (by an operator or a reload) or room (for others). At most 10 lines a second; `untold` came between.",
+  ],
   ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
   ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],
   ["worker.replaced", "info", "The new thread answers clients."],

@@ -97,6 +97,12 @@ export const FAILURES = {
     "Too many requests.",
     "`details.limit` names the rate limit; it has room again after `Retry-After` seconds.",
   ),
+  CLIENT_BLOCKED: row(
+    403,
+    "limit",
+    "This client is blocked.",
+    "Too many requests from this address were refused, or an operator blocked it; it is answered again after `Retry-After` seconds.",
+  ),
   CONFLICT: row(
     409,
     "validation",

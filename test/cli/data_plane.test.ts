@@ -14,6 +14,7 @@ import { SlotDirectory } from "../../src/upstream/slots.ts"
 import { SERVICE_CERTIFICATE, SERVICE_KEY } from "../support/certificates.ts"
 import { exampleConfig } from "../support/config.ts"
 import { type Family, parseExposition, sampleValue } from "../support/exposition.ts"
+import { makeScores } from "../support/guard.ts"
 import { until } from "../support/until.ts"
 
 const LIMITS = { table: createLimitMemory(1000), key: [1, 2] } as const
@@ -50,6 +51,7 @@ function open(file: object, tls?: { cert: string; key: string }) {
       tls,
       memory,
       limits: LIMITS,
+      abuse: { scores: makeScores(), blocked: [] },
       series,
       generation: generation(1, file),
       identity: undefined,
@@ -181,6 +183,7 @@ test("a port that is taken fails with a message for the operator", () => {
     tls: undefined,
     memory,
     limits: LIMITS,
+    abuse: { scores: makeScores(), blocked: [] },
     series,
     identity: undefined,
   } as const

@@ -16,6 +16,7 @@ import { arrivalOf } from "../support/byte_arrival.ts"
 import { exampleConfig } from "../support/config.ts"
 import { makeAnswer } from "../support/exchange.ts"
 import { makeGateway, type TestGateway } from "../support/gateway.ts"
+import { makeGuard } from "../support/guard.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { type RawScript, RawUpstream } from "../support/raw_upstream.ts"
 import { receivedBy } from "../support/received.ts"
@@ -232,6 +233,7 @@ describe("refusals", () => {
 
 function gatewayDeps() {
   return {
+    guard: makeGuard(),
     relays: new Relays({ now }),
     relayLimits: compileRelayLimits(exampleConfig({}).server.websocket),
     onRelay: () => undefined,

@@ -15,6 +15,7 @@ import { type LookUp, lookUpName } from "../../src/upstream/resolved_address.ts"
 import { SlotDirectory } from "../../src/upstream/slots.ts"
 import { Upstreams } from "../../src/upstream/upstreams.ts"
 import { exampleConfig } from "./config.ts"
+import { makeGuard } from "./guard.ts"
 import { NOBODY } from "./identity.ts"
 import { makeLimits } from "./limits.ts"
 import { type LoggedEvent, memoryLog } from "./memory_log.ts"
@@ -63,6 +64,7 @@ export function makeGateway(
     return sum
   }
   const gateway = new Gateway({
+    guard: makeGuard({ log }),
     upstreams,
     builtins,
     accounting: new Accounting(new Series(table), {

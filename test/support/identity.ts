@@ -15,5 +15,6 @@ export const NO_IDENTITY: IdentityPort = {
   state: () => ({ issuers: [], revocations: [] }),
   answer: () => Promise.resolve(undefined),
   observe: () => {},
+  record: () => Promise.resolve(),
   onChange: () => {},
 }
