@@ -7,6 +7,7 @@ import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/pr
 import { Questions } from "../gateway/questions.ts"
 import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
+import { UsageBatch } from "../gateway/usage_batch.ts"
 import { Authenticator } from "../identity/authenticator.ts"
 import { after } from "../lib/after.ts"
 import { now } from "../lib/clock.ts"
@@ -23,6 +24,7 @@ import { FAILURES } from "../policies/failure.ts"
 import { LimitLog } from "../policies/limit_log.ts"
 import { Relays } from "../realtime/relays.ts"
 import { LimitTable } from "../store/limit_table.ts"
+import type { QuotaTake, QuotaUnits } from "../store/quota_usage.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { PoolGauges } from "./pool_gauges.ts"
@@ -44,6 +46,7 @@ export class DataPlane {
   readonly #poolGauges: PoolGauges
   readonly #limitCounts: LimitCounts
   readonly #guard: ClientGuard
+  readonly #usage: UsageBatch
   readonly #everySecond: ReturnType<typeof setInterval>
   #generation: Generation
 
@@ -87,7 +90,9 @@ export class DataPlane {
       report: (client, violation) => post({ kind: "offence", client, violation }),
     })
     this.#guard.take({ blocked: init.abuse.blocked, ended: [] })
+    this.#usage = new UsageBatch((counts) => post({ kind: "usage", counts }), Date.now)
     const runtime = {
+      usage: this.#usage,
       guard: this.#guard,
       upstreams: this.#upstreams,
       builtins: createBuiltins({
@@ -120,6 +125,10 @@ export class DataPlane {
           log: new LimitLog(log, now),
           after,
         },
+        quotas: {
+          take: (takes: readonly QuotaTake[]) => this.#questions.ask({ kind: "quota", takes }),
+          giveBack: (units: readonly QuotaUnits[]) => post({ kind: "quota_back", units }),
+        },
         accessLog: this.#accessLog,
       },
       log,
@@ -133,6 +142,7 @@ export class DataPlane {
     this.#everySecond = setInterval(() => {
       this.#setPoolGauges()
       this.#questions.sweep()
+      this.#usage.flush()
       this.#guard.tick()
       this.#identity.tick()
     }, 1000)
@@ -214,6 +224,7 @@ export class DataPlane {
     const routeId = (label: string): number => (label === "unmatched" ? UNMATCHED : (route[label] ?? OTHER))
     // First: policies are compiled by it.
     this.#identity.apply(generation.config.auth)
+    this.#usage.apply(generation.config.usage?.enabled ?? false, generation.config.auth?.issuer)
     this.#limitCounts.ids = generation.labels.limit
     this.#gateway.apply(generation.config, generation.slots, routeId)
     this.#generation = generation
@@ -249,6 +260,7 @@ export class DataPlane {
     clearInterval(this.#everySecond)
     this.#questions.close()
     this.#identity.tick()
+    this.#usage.flush()
     this.#setPoolGauges()
     await this.#accessLog.flush()
     this.#post({ kind: "closed" })

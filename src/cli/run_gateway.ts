@@ -22,6 +22,7 @@ import { openStore } from "../store/open.ts"
 import type { Store } from "../store/sql.ts"
 import { watchFaults } from "./faults.ts"
 import { ControlIdentity } from "./identity.ts"
+import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
 import { watchSignals } from "./signals.ts"
 import { startThread } from "./thread.ts"
@@ -59,16 +60,22 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let unwatchFaults = (): void => {}
   let store: Store | undefined
   let identity: ControlIdentity | undefined
+  let ledger: OpenLedger | undefined
   try {
     const counts = new Counts()
     store = await openConfiguredStore(config, counts, log)
     identity = await openIdentity(config, store, counts, log)
-    const control = await openControl({
+    let control: Control | undefined
+    const current = () => control?.config ?? config
+    if (store !== undefined)
+      ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
+    control = await openControl({
       config,
       load,
       workers: config.server.workers === "auto" ? availableParallelism() : config.server.workers,
       startThread,
       identity,
+      ledger,
       builtinRoutes,
       version: VERSION,
       log,
@@ -107,6 +114,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     watch?.close()
     unwatchFaults()
     identity?.close()
+    await ledger?.close()
     await store?.close()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))
   }

@@ -1,6 +1,7 @@
 import { checkAbuse } from "../safety/abuse_options.ts"
 import { checkAuth } from "./check_auth.ts"
 import { checkLimits } from "./check_limits.ts"
+import { checkQuotaRoutes } from "./check_quotas.ts"
 import { checkRoutes } from "./check_routes.ts"
 import { checkServer } from "./check_server.ts"
 import { checkServices } from "./check_services.ts"
@@ -16,5 +17,6 @@ export function checkConfig(decoded: Decoded, report: Report): void {
     for (const { at, message, value } of checkAbuse(abuse)) report.problem(["abuse", ...at], message, value)
   checkServices(decoded, report)
   checkRoutes(decoded, report)
+  checkQuotaRoutes(decoded, report)
   checkLimits(decoded, report)
 }

@@ -251,6 +251,17 @@ const LimitsSchema = strictObject(
   { default: {}, description: "Memory of the policy `rate_limit`." },
 )
 
+const UsageSchema = strictObject(
+  {
+    enabled: Type.Boolean({
+      default: true,
+      description: "Count the requests of every caller by route and day, for bills.",
+    }),
+    retention: Duration({ default: "400d", description: "How long it is kept (1d to 10 years)." }),
+  },
+  { description: "What callers have used, in the store; see /admin/v1/usage." },
+)
+
 export const ConfigSchema = strictObject({
   server: ServerSchema,
   admin: AdminSchema,
@@ -264,6 +275,7 @@ export const ConfigSchema = strictObject({
   ),
   auth: Type.Optional(AuthSchema),
   limits: LimitsSchema,
+  usage: Type.Optional(UsageSchema),
   abuse: Type.Optional(AbuseSchema),
   services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
     default: {},

@@ -13,6 +13,7 @@ import { SlotDirectory } from "../upstream/slots.ts"
 import { AbuseKeeper } from "./abuse_keeper.ts"
 import { assignLabels } from "./assign_labels.ts"
 import type { ControlOptions } from "./control_options.ts"
+import type { ControlQuestion, ControlReply } from "./control_question.ts"
 import type { ControlStatus, ReloadOutcome } from "./control_status.ts"
 import { gaugeRows } from "./gauges.ts"
 import { LimitKeeper } from "./limit_keeper.ts"
@@ -275,12 +276,16 @@ export class Control {
   }
 
   #receive(message: FromWorker, answer: (message: ToWorker) => void): void {
-    const { identity } = this.#options
+    const { identity, ledger } = this.#options
     switch (message.kind) {
       case "ask":
-        void identity
-          .answer(message.question)
-          .then((reply) => answer({ kind: "told", id: message.id, reply }))
+        void this.#answer(message.question).then((reply) => answer({ kind: "told", id: message.id, reply }))
+        return
+      case "quota_back":
+        ledger?.quotas.giveBack(message.units)
+        return
+      case "usage":
+        ledger?.usage.add(message.counts)
         return
       case "auth_failures":
         identity.observe(message.failures)
@@ -302,6 +307,11 @@ export class Control {
       case "tls_rejected":
         this.#options.log.error("tls.rejected", { reason: message.error })
     }
+  }
+
+  async #answer(question: ControlQuestion): Promise<ControlReply | undefined> {
+    const { identity, ledger } = this.#options
+    return question.kind === "quota" ? ledger?.quotas.answer(question) : identity.answer(question)
   }
 
   #gauges(): Iterable<GaugeRow> {

@@ -6,8 +6,10 @@ import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
 import type { LineWriter } from "./line_writer.ts"
+import type { QuotaKeeper } from "./quota_keeper.ts"
 import type { BuiltinRoute } from "./snapshot.ts"
 import type { After, StartThread } from "./supervisor.ts"
+import type { UsageKeeper } from "./usage_keeper.ts"
 
 /** Who is calling, as the control plane answers for it: accounts, keys of issuers, revocations. */
 export interface IdentityPort {
@@ -24,6 +26,12 @@ export interface IdentityPort {
   onChange(change: (state: IdentityState) => void): void
 }
 
+/** What callers have used, in the store. */
+export interface Ledger {
+  readonly quotas: QuotaKeeper
+  readonly usage: UsageKeeper
+}
+
 /** What the control plane is given. */
 export interface ControlOptions {
   readonly config: Config
@@ -32,6 +40,8 @@ export interface ControlOptions {
   readonly workers: number
   readonly startThread: StartThread
   readonly identity: IdentityPort
+  /** `undefined`: config names no store. */
+  readonly ledger: Ledger | undefined
   /** The built-in endpoints, which have metrics of their own. */
   readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
   readonly version: string

@@ -14,6 +14,8 @@ import { type Builtins, compileSnapshot, type Snapshot } from "./snapshot.ts"
 import { account } from "./steps.ts"
 
 export interface GatewayDeps extends Runtime {
+  /** Counts what callers use, for bills. */
+  readonly usage: { add(exchange: Exchange): void }
   readonly upstreams: Upstreams
   readonly builtins: Builtins
   readonly accounting: Accounting
@@ -85,6 +87,7 @@ export class Gateway {
   finish(exchange: Exchange): void {
     account(exchange, this.#deps)
     this.#deps.guard.leave(exchange)
+    this.#deps.usage.add(exchange)
     this.#deps.accounting.end(exchange, this.#deps.policyDeps.now())
   }
 }

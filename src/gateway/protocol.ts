@@ -1,12 +1,15 @@
 import type { Config } from "../config/schema.ts"
-import type { AuthFailure, IdentityState, Question, Reply } from "../identity/messages.ts"
+import type { AuthFailure, IdentityState } from "../identity/messages.ts"
 import type { HashKey } from "../lib/keyed_hash.ts"
 import type { Violation } from "../observe/catalogue.ts"
 import type { LabelKind } from "../observe/labels.ts"
 import type { BlockChange, BlockEntry } from "../safety/block.ts"
+import type { QuotaUnits } from "../store/quota_usage.ts"
+import type { UsageCount } from "../store/usage_counts.ts"
 import type { BreakerState } from "../upstream/breaker.ts"
 import type { UpstreamMemory } from "../upstream/memory.ts"
 import type { Slots } from "../upstream/slots.ts"
+import type { ControlQuestion, ControlReply } from "./control_question.ts"
 
 /** One configuration in force, as plain data that can be posted to a worker. */
 export interface Generation {
@@ -64,7 +67,7 @@ export type ToWorker =
   | { readonly kind: "close" }
   | { readonly kind: "ping" }
   /** The answer to the question of this number; `undefined`: there is none to be had just now. */
-  | { readonly kind: "told"; readonly id: number; readonly reply: Reply | undefined }
+  | { readonly kind: "told"; readonly id: number; readonly reply: ControlReply | undefined }
   /** Who is blocked from now on, and who is not any more. */
   | { readonly kind: "blocks"; readonly change: BlockChange }
   /** What has changed: added revocations, and all keys of each issuer named. */
@@ -83,7 +86,11 @@ export type FromWorker =
   | { readonly kind: "access"; readonly lines: string }
   /** One line of the gateway's own log, without its line feed. */
   | { readonly kind: "log"; readonly line: string }
-  | { readonly kind: "ask"; readonly id: number; readonly question: Question }
+  | { readonly kind: "ask"; readonly id: number; readonly question: ControlQuestion }
+  /** Units that were taken and not used. */
+  | { readonly kind: "quota_back"; readonly units: readonly QuotaUnits[] }
+  /** Requests that are over, since the last time. */
+  | { readonly kind: "usage"; readonly counts: readonly UsageCount[] }
   /** Refusals of the `auth` step, for the audit record. */
   | { readonly kind: "auth_failures"; readonly failures: readonly AuthFailure[] }
   /** The score of a client is too high. */

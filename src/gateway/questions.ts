@@ -1,5 +1,5 @@
-import type { Question, Replies, Reply } from "../identity/messages.ts"
 import type { Clock } from "../lib/clock.ts"
+import type { ControlQuestion, ControlReplies, ControlReply } from "./control_question.ts"
 
 /** Questions of one worker under way at a time; beyond, the answer is `undefined` at once. */
 const MAX_UNDER_WAY = 512
@@ -8,34 +8,34 @@ const PATIENCE_MS = 15_000
 
 interface Waiting {
   readonly since: number
-  readonly resolve: (reply: Reply | undefined) => void
+  readonly resolve: (reply: ControlReply | undefined) => void
 }
 
 /** What a worker asks the control plane: each question has a number, and its answer comes back under it. */
 export class Questions {
-  readonly #post: (id: number, question: Question) => void
+  readonly #post: (id: number, question: ControlQuestion) => void
   readonly #now: Clock
   /** In the order of asking, so the oldest come first. */
   readonly #waiting = new Map<number, Waiting>()
   #last = 0
 
-  constructor(post: (id: number, question: Question) => void, now: Clock) {
+  constructor(post: (id: number, question: ControlQuestion) => void, now: Clock) {
     this.#post = post
     this.#now = now
   }
 
   /** Never rejects. `undefined`: the control plane is too busy, too slow, or has no answer. */
-  ask<Q extends Question>(question: Q): Promise<Replies[Q["kind"]] | undefined> {
+  ask<Q extends ControlQuestion>(question: Q): Promise<ControlReplies[Q["kind"]] | undefined> {
     if (this.#waiting.size >= MAX_UNDER_WAY) return Promise.resolve(undefined)
     const id = ++this.#last
-    const { promise, resolve } = Promise.withResolvers<Reply | undefined>()
+    const { promise, resolve } = Promise.withResolvers<ControlReply | undefined>()
     this.#waiting.set(id, { since: this.#now(), resolve })
     this.#post(id, question)
-    return promise as Promise<Replies[Q["kind"]] | undefined>
+    return promise as Promise<ControlReplies[Q["kind"]] | undefined>
   }
 
   /** The control plane has answered. A late answer is ignored. */
-  told(id: number, reply: Reply | undefined): void {
+  told(id: number, reply: ControlReply | undefined): void {
     this.#waiting.get(id)?.resolve(reply)
     this.#waiting.delete(id)
   }

@@ -84,6 +84,13 @@ export const LOG_EVENTS = [
     "info",
     "A `client` may come again; `why`: time, lifted (by an operator or a reload) or room (for others). At most 10 lines a second; `untold` came between.",
   ],
+  [
+    "quota.warning",
+    "warn",
+    "A `subject` has used 80 or 100 `percent` of a `quota`; once a period for each. With a row in the table of events.",
+  ],
+  ["quota.not_returned", "warn", "Units of requests that failed could not be given back: they stay used."],
+  ["usage.lost", "error", "Usage of so many `requests` could not be kept; the store is away for too long."],
   ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
   ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],
   ["worker.replaced", "info", "The new thread answers clients."],

@@ -103,6 +103,12 @@ export const FAILURES = {
     "This client is blocked.",
     "Too many requests from this address were refused, or an operator blocked it; it is answered again after `Retry-After` seconds.",
   ),
+  QUOTA_EXCEEDED: row(
+    429,
+    "limit",
+    "What you may use in this period is used up.",
+    "`details` tells the quota, its limit, what is used and when it begins anew: after `Retry-After` seconds.",
+  ),
   CONFLICT: row(
     409,
     "validation",

@@ -6,6 +6,7 @@ import { compress } from "./compress.ts"
 import { cors } from "./cors.ts"
 import { deprecated } from "./deprecated.ts"
 import { editHeaders } from "./edit_headers.ts"
+import { quota } from "./quota.ts"
 import { rateLimit } from "./rate_limit.ts"
 import { requestId } from "./request_id.ts"
 import { requireHeaders } from "./require_headers.ts"
@@ -30,6 +31,8 @@ export const ORDER = [
   auth,
   // As soon as it is known who calls, and before a body is read for them.
   rateLimit,
+  // After the limits that cost nothing to ask, and before anything is used.
+  quota,
   // The cheap questions first: by length, by one header; then by reading the body.
   bodyLimit,
   accept,

@@ -5,6 +5,7 @@ import type { Log } from "../observe/log.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import type { Failure } from "./failure.ts"
 import type { Limits } from "./limits.ts"
+import type { Quotas } from "./quotas.ts"
 
 /** What a request step decides: go on, refuse, or answer in place of the target. */
 export type Verdict = undefined | Failure | Answered
@@ -23,6 +24,7 @@ export interface PolicyDeps {
   readonly log: Log
   readonly identity: Identity
   readonly limits: Limits
+  readonly quotas: Quotas
   /** Where access log lines go: one JSON object, without a line end. Never throws, never waits. */
   readonly accessLog: { append(line: string): void }
 }

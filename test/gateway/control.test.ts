@@ -43,6 +43,7 @@ async function open(file: object) {
       return thread
     },
     builtinRoutes,
+    ledger: undefined,
     identity: NO_IDENTITY,
     version: "1.2.3",
     log,

@@ -64,6 +64,7 @@ export function makeGateway(
     return sum
   }
   const gateway = new Gateway({
+    usage: { add: () => undefined },
     guard: makeGuard({ log }),
     upstreams,
     builtins,
@@ -78,6 +79,7 @@ export function makeGateway(
       log,
       identity,
       limits: makeLimits(),
+      quotas: { take: () => Promise.resolve(undefined), giveBack: () => undefined },
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,

@@ -12,6 +12,7 @@ export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
     log: { debug: nowhere, info: nowhere, warn: nowhere, error: nowhere },
     identity: NOBODY,
     limits: makeLimits(),
+    quotas: { take: () => Promise.resolve(undefined), giveBack: nowhere },
     accessLog: { append: nowhere },
     ...changes,
   }

@@ -1,0 +1,18 @@
+import type { Question, Replies, Reply } from "../identity/messages.ts"
+import type { QuotaAnswer } from "../policies/quotas.ts"
+import type { QuotaTake } from "../store/quota_usage.ts"
+
+/** Units of quotas, by name of the quota: from all of them, or from none. */
+export interface QuotaQuestion {
+  readonly kind: "quota"
+  readonly takes: readonly QuotaTake[]
+}
+
+/** What a worker cannot know by itself and asks the control plane. */
+export type ControlQuestion = Question | QuotaQuestion
+export type ControlReply = Reply | QuotaAnswer
+
+/** The answer to each kind of question. */
+export interface ControlReplies extends Replies {
+  readonly quota: QuotaAnswer
+}
