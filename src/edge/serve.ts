@@ -124,6 +124,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const { socket } = exchange
     if (socket !== undefined) {
       if (upgrade(exchange, socket, request, server)) {
+        arrival.unwatch()
         exchange.answer = SWITCHED
         finish(exchange)
         return undefined

@@ -122,6 +122,15 @@ export class ServeArrival implements Arrival {
     else signal.addEventListener("abort", this)
   }
 
+  /**
+   * The request is over although its connection is not: it has become a WebSocket. The runtime keeps the signal
+   * as long as that lives, and with the listener all of the request.
+   */
+  unwatch(): void {
+    if (this.#watched) this.#request.signal.removeEventListener("abort", this)
+    this.#watched = true
+  }
+
   /** Called by the request's abort signal: the client has left. */
   handleEvent(): void {
     this.exchange?.clientLeft()

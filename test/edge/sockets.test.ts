@@ -1,7 +1,9 @@
+import { heapStats } from "bun:jsc"
 import { afterAll, expect, test } from "bun:test"
 import { type ServedGateway, serveGateway } from "../support/gateway.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
+import { openRaw } from "../support/ws_raw.ts"
 import { startWsService } from "../support/ws_service.ts"
 
 const service = startWsService()
@@ -42,3 +44,16 @@ test("a handshake that the service refuses is its status, and one it never answe
   await until(() => served.inFlight() === 0, "the handshake to end", 40_000)
   expect(served.finished()).toBe(before + 2)
 }, 45_000)
+
+test("[F-21] an open WebSocket holds nothing of the request it came with", async () => {
+  const requests = () => {
+    Bun.gc(true)
+    return heapStats().objectTypeCounts.Request ?? 0
+  }
+  const before = requests()
+
+  const opened = await Promise.all(Array.from({ length: 50 }, () => openRaw(served.port, "/echo")))
+  expect(opened.filter(({ state }) => !state.head.startsWith("HTTP/1.1 101"))).toEqual([])
+  await until(() => requests() < before + 10, "the requests to be let go")
+  for (const { socket } of opened) socket.destroy()
+})
