@@ -80,19 +80,22 @@ export function createMailOutbox(context: IdentityContext, send: SendMail, later
 
   async function run(): Promise<void> {
     try {
-      const rows = await store.all<Row>(
-        `SELECT id, type, payload FROM events
-         WHERE type IN ('mail.registration', 'mail.password_reset', 'mail.password_changed') AND expires_at > $1
-         ORDER BY id LIMIT ${BATCH}`,
-        [wallClock()],
-      )
       let next = Number.POSITIVE_INFINITY
-      for (const row of rows) {
-        const { dueAt } = JSON.parse(row.payload) as Pending
-        const retryAt = dueAt > wallClock() ? dueAt : await deliverOne(row)
-        if (retryAt !== undefined) next = Math.min(next, retryAt)
+      // All of them: those that wait for another try must not be in the way of others.
+      for (let after: string | undefined = ""; after !== undefined && !closed; ) {
+        const rows: readonly Row[] = await store.all<Row>(
+          `SELECT id, type, payload FROM events
+           WHERE type IN ('mail.registration', 'mail.password_reset', 'mail.password_changed')
+             AND expires_at > $1 AND id > $2 ORDER BY id LIMIT ${BATCH}`,
+          [wallClock(), after],
+        )
+        for (const row of rows) {
+          const { dueAt } = JSON.parse(row.payload) as Pending
+          const retryAt = dueAt > wallClock() ? dueAt : await deliverOne(row)
+          if (retryAt !== undefined) next = Math.min(next, retryAt)
+        }
+        after = rows.length === BATCH ? rows.at(-1)!.id : undefined
       }
-      if (rows.length === BATCH) next = Math.min(next, wallClock() + 1000)
       if (next < Number.POSITIVE_INFINITY) wakeIn(Math.max(100, next - wallClock()))
     } catch (error) {
       // The rows are still there: the next call finds them.

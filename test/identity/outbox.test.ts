@@ -181,3 +181,19 @@ test("the password of the mail server goes to another machine by TLS only", asyn
   expect(sent.kind).toBe("failed")
   expect(server.logins).toEqual([])
 })
+
+test("mail that waits for another try, however much of it, does not hold up other mail", async () => {
+  const server = startServer()
+  server.answerRecipient("451 later")
+  const { addUser, add, deliver } = await openMail(server.url)
+  for (let i = 0; i < 100; i++) {
+    await addUser(`mallory${i}@example.com`)
+    await add("password_reset", `mallory${i}@example.com`)
+  }
+  await deliver()
+  server.answerRecipient("250 OK")
+  await addUser("ann@example.com")
+  await add("password_reset")
+  await deliver()
+  expect(server.letters.flatMap(({ to }) => to)).toEqual(["RCPT TO:<ann@example.com>"])
+})
