@@ -1,7 +1,10 @@
 import type { IdentityState, Revocation } from "./messages.ts"
 import type { Principal } from "./principal.ts"
 
-/** Revocations kept at a time. At the cap an eighth goes: those that would be forgotten first. */
+/**
+ * Revocations kept at a time. At the cap an eighth goes: those that would be forgotten first, single tokens before
+ * all others, as their holders can revoke as many as they like.
+ */
 export const MAX_REVOCATIONS = 100_000
 
 export interface RevocationSetDeps {
@@ -61,11 +64,16 @@ export class RevocationSet {
     const excess = this.size - this.#max
     if (excess <= 0) return
     const count = excess + Math.floor(this.#max / 8)
-    const all = Object.values(this.#until).flatMap((subjects) =>
-      [...subjects].map(([subject, until]) => ({ subjects, subject, until })),
-    )
-    all.sort((a, b) => a.until - b.until)
-    for (const { subjects, subject } of all.slice(0, count)) subjects.delete(subject)
-    this.#deps.onDropped(Math.min(count, all.length))
+    const { token, session, api_key } = this.#until
+    const dropped = [...firstToEnd([token]), ...firstToEnd([session, api_key])].slice(0, count)
+    for (const { subjects, subject } of dropped) subjects.delete(subject)
+    this.#deps.onDropped(dropped.length)
   }
+}
+
+function firstToEnd(maps: readonly Map<string, number>[]) {
+  const all = maps.flatMap((subjects) =>
+    [...subjects].map(([subject, until]) => ({ subjects, subject, until })),
+  )
+  return all.sort((a, b) => a.until - b.until)
 }

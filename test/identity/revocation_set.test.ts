@@ -71,3 +71,14 @@ test("at the cap those go that would be forgotten first, and that is told", () =
   expect(fixture.set.isRevoked(principal({ tokenId: "one more" }))).toBe(true)
   expect(fixture.set.isRevoked(principal({ tokenId: "t79" }))).toBe(false)
 })
+
+test("[F-54] whoever revokes many tokens of their own does not bring an ended sign-in back to life", () => {
+  const fixture = new Fixture(100)
+  fixture.revoke("session", "s1", 5000)
+  fixture.revoke("api_key", "k1", 5000)
+  for (let i = 0; i < 300; i++) fixture.revoke("token", `t${i}`, 9000)
+  expect(fixture.set.size).toBeLessThanOrEqual(100)
+  expect(fixture.dropped.length).toBeGreaterThan(0)
+  expect(fixture.set.isRevoked(principal({ sessionId: "s1" }))).toBe(true)
+  expect(fixture.set.isRevoked(principal({ tokenId: "k1", method: "api_key" }))).toBe(true)
+})
