@@ -141,7 +141,8 @@ export class RevocationLog {
   async #read(): Promise<void> {
     const { store, wallClock } = this.#deps
     const at = wallClock()
-    const all = at - this.#fullReadAt >= FULL_READ_MS
+    // Also when the clock was set back: until it has caught up, no time would be long ago.
+    const all = at < this.#fullReadAt || at - this.#fullReadAt >= FULL_READ_MS
     const since = all ? 0 : this.#readUntil - OVERLAP_MS
     const rows = await store.all<Row>(
       `SELECT kind, subject, expires_at FROM revocations WHERE created_at > $1 AND expires_at > $2

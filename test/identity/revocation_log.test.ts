@@ -125,6 +125,18 @@ describe("between VMs", () => {
     expect(subjects()).toEqual(["a"])
   })
 
+  test("[F-42 F-54] a VM whose clock was set back by an hour still hears those whose clocks are behind within a minute", async () => {
+    const store = await open(sqliteUrl())
+    const { it, clock, subjects } = createLog(store)
+    await it.open()
+    clock.at -= HOUR
+    await it.poll()
+    await createLog(store, { clock: { at: clock.at - 5 * 60_000 } }).it.revoke(store, [session("a")])
+    clock.at += 60_000
+    await it.poll()
+    expect(subjects()).toEqual(["a"])
+  })
+
   test("a store that is away is said once, traffic goes on, and nothing is missed when it is back", async () => {
     const store = await open(sqliteUrl())
     let away = false
