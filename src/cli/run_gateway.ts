@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os"
 import { type AdminDeps, createAdmin } from "../admin/app.ts"
+import { blockRoutes } from "../admin/blocks.ts"
 import { type AdminPort, openAdmin } from "../admin/listen.ts"
 import { peopleRoutes } from "../admin/people/routes.ts"
 import { builtinRoutes } from "../admin/public.ts"
@@ -178,7 +179,15 @@ function startAdmin(
     token: () => random ?? control.config.admin.token ?? admin.token!,
     config: () => control.config,
     record: (record) => identity.record(record),
-    groups: [peopleRoutes({ context: identity.context, config: () => control.config })],
+    groups: [
+      blockRoutes({
+        blocks: control.abuse,
+        now,
+        wallClock: Date.now,
+        record: (record) => identity.record(record),
+      }),
+      peopleRoutes({ context: identity.context, config: () => control.config }),
+    ],
     ready: () => !control.draining,
     services: () => control.services(),
     status: () => control.status(),
