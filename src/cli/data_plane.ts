@@ -7,6 +7,7 @@ import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/pr
 import { Questions } from "../gateway/questions.ts"
 import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
+import { Shedding } from "../gateway/shedding.ts"
 import { UsageBatch } from "../gateway/usage_batch.ts"
 import { Authenticator } from "../identity/authenticator.ts"
 import { after } from "../lib/after.ts"
@@ -20,6 +21,7 @@ import { LimitCounts } from "../observe/limit_counts.ts"
 import { LineBuffer } from "../observe/line_buffer.ts"
 import { createLog } from "../observe/log_json.ts"
 import { Series, seriesKey } from "../observe/series.ts"
+import { countShed } from "../observe/shed_counts.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { LimitLog } from "../policies/limit_log.ts"
 import { Relays } from "../realtime/relays.ts"
@@ -27,6 +29,7 @@ import { LimitTable } from "../store/limit_table.ts"
 import type { QuotaTake, QuotaUnits } from "../store/quota_usage.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
+import { LoadWatch } from "./load_watch.ts"
 import { PoolGauges } from "./pool_gauges.ts"
 
 /** One data-plane thread: it answers clients with the newest configuration it was told. */
@@ -44,6 +47,8 @@ export class DataPlane {
   readonly #questions: Questions
   readonly #identity: Authenticator
   readonly #poolGauges: PoolGauges
+  readonly #shedding: Shedding
+  readonly #loadWatch: LoadWatch
   readonly #limitCounts: LimitCounts
   readonly #guard: ClientGuard
   readonly #usage: UsageBatch
@@ -72,11 +77,14 @@ export class DataPlane {
       write: (lines) => post({ kind: "access", lines }),
       onDropped: (lines) => series.add(seriesKey(SERIES.logDropped), lines),
     })
+    const onShed = countShed(series)
+    this.#shedding = new Shedding({ log, onShed })
     this.#upstreams = new Upstreams(init.memory, init.worker, {
       now,
       random: Math.random,
       log,
       onAttempt: (service, _instance, kind) => this.#attempt(series, service.name, kind),
+      onShed: (priority) => onShed(priority, "concurrency"),
       onChange: (change) => {
         if (change.kind === "circuit") post({ kind: "circuit", service: change.service, state: change.state })
       },
@@ -95,6 +103,7 @@ export class DataPlane {
       usage: this.#usage,
       guard: this.#guard,
       upstreams: this.#upstreams,
+      shedding: this.#shedding,
       builtins: createBuiltins({
         version: VERSION,
         wallClock: Date.now,
@@ -139,6 +148,15 @@ export class DataPlane {
     this.#door = this.#open(init, log)
     // After Accounting, which sets gauges to zero.
     this.#poolGauges = new PoolGauges(series)
+    this.#loadWatch = new LoadWatch({
+      series,
+      worker: init.worker,
+      shedding: this.#shedding,
+      upstreams: this.#upstreams,
+      serviceId: (service) => this.#generation.labels.service[service],
+      now,
+      rss: process.memoryUsage.rss,
+    })
     this.#everySecond = setInterval(() => {
       this.#setPoolGauges()
       this.#questions.sweep()
@@ -228,6 +246,8 @@ export class DataPlane {
     this.#limitCounts.ids = generation.labels.limit
     this.#gateway.apply(generation.config, generation.slots, routeId)
     this.#generation = generation
+    const { max_lag, max_memory } = generation.config.server.shedding
+    this.#shedding.apply({ maxLagMs: max_lag, maxMemoryBytes: max_memory })
     const { websocket } = generation.config.server
     this.#runtime.relayLimits = compileRelayLimits(websocket)
     this.#relays.max = websocket.max_connections
@@ -258,6 +278,7 @@ export class DataPlane {
     await closed
     this.#upstreams.close()
     clearInterval(this.#everySecond)
+    this.#loadWatch.close()
     this.#questions.close()
     this.#identity.tick()
     this.#usage.flush()

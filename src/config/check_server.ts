@@ -5,6 +5,10 @@ import type { Decoded } from "./decode.ts"
 import { readCertificate, readCertificates, readPrivateKey, unreadable } from "./pem.ts"
 import type { Report } from "./report.ts"
 import { MAX_WEBSOCKET_MESSAGE, type ServerConfig, type TlsConfig } from "./schema.ts"
+import { durationText } from "./written.ts"
+
+const LEAST_LAG_MS = 20
+const LEAST_MEMORY = 64 * 1024 * 1024
 
 export function checkServer(decoded: Decoded, report: Report): void {
   const { server, admin } = decoded.config
@@ -14,6 +18,21 @@ export function checkServer(decoded: Decoded, report: Report): void {
   const { max_message } = server.websocket
   if (max_message < 1 || max_message > MAX_WEBSOCKET_MESSAGE) {
     report.problem(["server", "websocket", "max_message"], "must be from 1B to 128MB")
+  }
+  const { max_lag, max_memory } = server.shedding
+  if (max_lag > 0 && max_lag < LEAST_LAG_MS) {
+    report.problem(
+      ["server", "shedding", "max_lag"],
+      "is less than any busy program needs; must be at least 20ms, or 0 for any",
+      durationText(max_lag),
+    )
+  }
+  if (max_memory !== undefined && max_memory < LEAST_MEMORY) {
+    report.problem(
+      ["server", "shedding", "max_memory"],
+      "is less than the gateway itself needs; must be at least 64MB",
+      max_memory,
+    )
   }
   if (server.tls !== undefined) {
     checkTlsFiles(server.tls, report)

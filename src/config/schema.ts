@@ -66,6 +66,27 @@ const WebsocketSchema = strictObject(
   { default: {}, description: "WebSockets of routes with `websocket: relay`." },
 )
 
+const SheddingSchema = strictObject(
+  {
+    max_lag: Duration({
+      default: "500ms",
+      description:
+        "The event loop of a worker may be behind by so much; 0: any. Beyond it, for 0.3 s or more, requests are refused.",
+    }),
+    max_memory: Type.Optional(
+      Size({
+        description:
+          "Resident memory of the process at which all `low` requests are refused: some from 90 % on, `normal` and `high` ones from 100 % and 110 %.",
+      }),
+    ),
+  },
+  {
+    default: {},
+    description:
+      "What each worker refuses when it cannot keep up: requests to services, by their class (see `priority`), `low` first and `critical` never. 503 with Retry-After.",
+  },
+)
+
 const ServerSchema = strictObject(
   {
     host: Type.String({ default: "0.0.0.0", description: "Address to listen on." }),
@@ -129,6 +150,7 @@ const ServerSchema = strictObject(
         "Requests of one client address (IPv6: of its first 64 bits) that each worker handles at a time, 429 beyond; 0: any number. `abuse.allow` and trusted proxies are not bounded.",
     }),
     websocket: WebsocketSchema,
+    shedding: SheddingSchema,
     shutdown_timeout: Duration({
       default: "30s",
       description: "After SIGTERM, requests in flight may take this long.",

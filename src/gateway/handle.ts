@@ -22,8 +22,8 @@ import { askTarget, fallBack, SMALL_BODY_BYTES, tooLarge } from "./target.ts"
 export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Runtime): Promise<void> {
   // 1. Who asks: the client behind trusted proxies.
   dropNominated(exchange)
-  const trusted = settleClient(exchange, snapshot.proxies)
-  settleCertificate(exchange, trusted, snapshot.certificateHeader)
+  exchange.trusted = settleClient(exchange, snapshot.proxies)
+  settleCertificate(exchange, exchange.trusted, snapshot.certificateHeader)
   const barred = runtime.guard.admit(exchange)
 
   // 2. Which route. `exchange.route` is set whatever happens, so that accounting has its policies.
@@ -41,7 +41,11 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
     verdict = decided instanceof Promise ? await decided : decided
   }
 
-  // 4. The target answers, or says why not.
+  // 4. More than this worker can do: what matters less goes first. What the gateway answers itself stays.
+  if (verdict === undefined && exchange.priority >= runtime.shedding.from && target.kind === "service")
+    if (runtime.shedding.refuses(exchange.priority)) verdict = SHED
+
+  // 5. The target answers, or says why not.
   let refusal: Failure | undefined
   if (verdict === undefined) {
     try {
@@ -69,15 +73,18 @@ export async function handle(snapshot: Snapshot, exchange: Exchange, runtime: Ru
     return
   }
 
-  // 5. A refusal becomes an answer in one place.
+  // 6. A refusal becomes an answer in one place.
   if (refusal !== undefined) refuse(exchange, refusal, runtime)
 
-  // 6. Response steps, also on refusals.
+  // 7. Response steps, also on refusals.
   if (route.responseSteps.length > 0) {
     const ran = runResponseSteps(exchange, route, runtime, 0)
     if (ran !== undefined) await ran
   }
 }
+
+/** Load goes by the second; without a cause, as thousands of these must not be thousands of lines in the log. */
+const SHED = fail("OVERLOADED", { retryAfterS: 2 })
 
 interface FoundRoute {
   readonly route: Route

@@ -3,11 +3,13 @@ import type { Log } from "../observe/log.ts"
 import type { RelayLimits } from "../realtime/relay.ts"
 import type { Relays } from "../realtime/relays.ts"
 import type { ClientGuard } from "./client_guard.ts"
+import type { Shedding } from "./shedding.ts"
 
 /** What running a request needs besides the snapshot. */
 export interface Runtime {
   readonly log: Log
   readonly guard: ClientGuard
+  readonly shedding: Shedding
   readonly relays: Relays
   /** Of relays that open from now on: another object with each configuration. */
   relayLimits: RelayLimits

@@ -15,6 +15,7 @@ import {
 import { type LabelDirectory, splitInstanceLabel } from "./labels.ts"
 import type { Metric } from "./metric.ts"
 import { keyId, keyMetric, keySmall, readDropped, readSeries } from "./series.ts"
+import { shedLabels } from "./shed_counts.ts"
 
 /** A value the control plane knows itself, of a metric without `series` in the catalogue. */
 export interface GaugeRow {
@@ -170,6 +171,12 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
       break
     case "block_result":
       found.result = BLOCK_RESULTS[number] ?? "other"
+      break
+    case "shed":
+      Object.assign(found, shedLabels(number))
+      break
+    case "worker":
+      found.worker = String(number)
       break
     case "bucket":
     case "nothing":

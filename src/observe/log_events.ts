@@ -91,6 +91,12 @@ export const LOG_EVENTS = [
   ],
   ["quota.not_returned", "warn", "Units of requests that failed could not be given back: they stay used."],
   ["usage.lost", "error", "Usage of so many `requests` could not be kept; the store is away for too long."],
+  [
+    "load.shedding",
+    "warn",
+    "A worker cannot keep up and refuses requests of these `classes`, for a `reason`: lag or memory.",
+  ],
+  ["load.normal", "info", "The worker has refused nothing for a second."],
   ["request.failed", "warn", "A request was refused with `code`; `cause` is what really happened."],
   ["worker.lost", "error", "A worker thread died or hung; another starts in `restart_in_ms`."],
   ["worker.replaced", "info", "The new thread answers clients."],

@@ -12,6 +12,8 @@ export interface SeriesShape {
     | "direction"
     | "authentication"
     | "limit_result"
+    | "shed"
+    | "worker"
     | "violation"
     | "block_result"
 }

@@ -202,9 +202,9 @@ export const FAILURES = {
   ),
   OVERLOADED: row(
     503,
-    "unavailable",
+    "limit",
     "The gateway has no room for this request.",
-    "A queue or connection bound was reached; retry after `Retry-After` seconds.",
+    "A queue, a connection bound or the concurrency limit of the service was reached, or the gateway cannot keep up; retry after `Retry-After` seconds.",
   ),
   SHUTTING_DOWN: row(
     503,

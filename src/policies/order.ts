@@ -6,6 +6,7 @@ import { compress } from "./compress.ts"
 import { cors } from "./cors.ts"
 import { deprecated } from "./deprecated.ts"
 import { editHeaders } from "./edit_headers.ts"
+import { priority } from "./priority.ts"
 import { quota } from "./quota.ts"
 import { rateLimit } from "./rate_limit.ts"
 import { requestId } from "./request_id.ts"
@@ -29,6 +30,8 @@ export const ORDER = [
   compress,
   // Who is calling and whether they may, before anything of the request is looked at.
   auth,
+  // Before whatever treats the important ones otherwise.
+  priority,
   // As soon as it is known who calls, and before a body is read for them.
   rateLimit,
   // After the limits that cost nothing to ask, and before anything is used.

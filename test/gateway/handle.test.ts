@@ -20,6 +20,7 @@ import { makeGuard } from "../support/guard.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { type RawScript, RawUpstream } from "../support/raw_upstream.ts"
 import { receivedBy } from "../support/received.ts"
+import { makeShedding } from "../support/shedding.ts"
 import { until } from "../support/until.ts"
 
 const HOST = "host: api.example.com\r\n"
@@ -233,6 +234,7 @@ describe("refusals", () => {
 
 function gatewayDeps() {
   return {
+    shedding: makeShedding(),
     guard: makeGuard(),
     relays: new Relays({ now }),
     relayLimits: compileRelayLimits(exampleConfig({}).server.websocket),

@@ -2,6 +2,7 @@ import { openDoor } from "../../src/edge/open.ts"
 import type { Door, TlsPair } from "../../src/edge/serve.ts"
 import { Gateway } from "../../src/gateway/gateway.ts"
 import { compileRelayLimits } from "../../src/gateway/relay_limits.ts"
+import type { Shedding } from "../../src/gateway/shedding.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
 import { now } from "../../src/lib/clock.ts"
@@ -19,9 +20,11 @@ import { makeGuard } from "./guard.ts"
 import { NOBODY } from "./identity.ts"
 import { makeLimits } from "./limits.ts"
 import { type LoggedEvent, memoryLog } from "./memory_log.ts"
+import { makeShedding } from "./shedding.ts"
 
 export interface TestGateway {
   readonly gateway: Gateway
+  readonly shedding: Shedding
   readonly memory: UpstreamMemory
   readonly log: readonly LoggedEvent[]
   /** Access-log lines, parsed. */
@@ -54,6 +57,7 @@ export function makeGateway(
   const log = memoryLog()
   const accessText: string[] = []
   const upstreams = new Upstreams(memory, 0, { now, random: Math.random, log, lookUp })
+  const shedding = makeShedding({ log })
   const relays = new Relays({ now })
   const table = createSeriesBuffer()
   const read = (metric: number): number => {
@@ -66,6 +70,7 @@ export function makeGateway(
   const gateway = new Gateway({
     usage: { add: () => undefined },
     guard: makeGuard({ log }),
+    shedding,
     upstreams,
     builtins,
     accounting: new Accounting(new Series(table), {
@@ -95,6 +100,7 @@ export function makeGateway(
   apply(file)
   return {
     gateway,
+    shedding,
     memory,
     log: log.events,
     accessText,
