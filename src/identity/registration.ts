@@ -1,8 +1,9 @@
+import type { Sql } from "../store/sql.ts"
 import { type Accounts, type Actor, type Declined, recordOf, unlessBusy } from "./accounts.ts"
-import type { Asking } from "./context.ts"
+import type { Asking, IdentityContext } from "./context.ts"
 import { useOneTimeToken, voidOneTimeTokens } from "./one_time.ts"
 import { passwordProblems } from "./password_policy.ts"
-import { findUser, insertUser, newUserId, normaliseLogin, updateUser } from "./users.ts"
+import { findUser, findUserByLogin, insertUser, newUserId, normaliseLogin, updateUser } from "./users.ts"
 
 export interface Registration {
   /** As it was typed; must look like an address (`isEmail`). */
@@ -61,6 +62,8 @@ export async function register(
       createdAt: at,
       updatedAt: at,
     })
+    if (!isNew && settings.registration.verify_email)
+      await replaceUnverified(context, sql, login, { passwordHash, displayName })
     // What it says is decided when it is sent, by what there is then.
     await outbox.add(sql, "registration", login)
     const actor: Actor = { id: isNew ? id : "", client: asking.client, requestId: asking.requestId }
@@ -71,6 +74,28 @@ export async function register(
   })
   outbox.wake()
   return { kind: "accepted" }
+}
+
+/**
+ * Where an address must be verified before the first sign-in, whoever registered somebody else's has no share in the
+ * account its owner makes later: the latest password counts, and mail sent for those before proves nothing. Not so
+ * once somebody has signed in, nor for an account an operator has made.
+ */
+async function replaceUnverified(
+  context: IdentityContext,
+  sql: Sql,
+  login: string,
+  { passwordHash, displayName }: { readonly passwordHash: string; readonly displayName: string },
+): Promise<void> {
+  const user = await findUserByLogin(sql, login)
+  if (user === undefined || user.emailVerifiedAt !== undefined) return
+  await voidOneTimeTokens(context, sql, "email_verification", user.id)
+  await sql.run(
+    `UPDATE users SET password_hash = $2, display_name = $3, updated_at = $4
+     WHERE id = $1 AND status = 'active' AND email_verified_at IS NULL AND password_hash IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM sessions WHERE user_id = $1)`,
+    [user.id, passwordHash, displayName, context.wallClock()],
+  )
 }
 
 /** Notes that the account's address was proved to be its owner's by the token that was sent there. */

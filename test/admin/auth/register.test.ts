@@ -1,8 +1,13 @@
-import { afterEach, expect, spyOn, test } from "bun:test"
+import { afterEach, beforeAll, expect, spyOn, test } from "bun:test"
 import { openAccounts, PASSWORD } from "../../support/accounts.ts"
 import { closeStores } from "../../support/store.ts"
+import { STORES } from "../../support/store_urls.ts"
 
 afterEach(closeStores)
+// Starting a server takes longer than a test may.
+beforeAll(async () => {
+  for (const [, url] of STORES) await url()
+}, 30_000)
 
 const open = (registration: object = {}) =>
   openAccounts({ auth: { registration: { enabled: true, ...registration } } })
@@ -67,6 +72,31 @@ test("[V-auth.1] with verify_email the first sign-in waits for the token, which 
   expect((await ask("POST", "/auth/email/verify", { body: { token } })).code).toBe("INVALID_FIELD")
   expect((await logIn("ann@example.com")).status).toBe(200)
   expect(counts.get("email_verified success")).toBe(1)
+})
+
+for (const [name, url] of STORES)
+  test(`[V-auth.1] on ${name}: whoever registers somebody else's address has no password to the account its owner verifies`, async () => {
+    const registration = { enabled: true, verify_email: true }
+    const { ask, deliver, logIn } = await openAccounts({ auth: { registration }, url: await url() })
+    const mallory = "a password of mallory's"
+    await ask("POST", "/auth/register", { body: { ...ANN, password: mallory } })
+    const early = (await deliver())[0]!.payload.token
+    await ask("POST", "/auth/register", { body: ANN })
+    // Even before the next mail is on its way.
+    expect((await ask("POST", "/auth/email/verify", { body: { token: early } })).code).toBe("INVALID_FIELD")
+    const token = (await deliver()).at(-1)!.payload.token
+    expect((await ask("POST", "/auth/email/verify", { body: { token } })).status).toBe(200)
+    expect((await logIn("ann@example.com", mallory)).code).toBe("AUTH_ERROR")
+    expect((await logIn("ann@example.com")).status).toBe(200)
+    await ask("POST", "/auth/register", { body: { ...ANN, password: mallory } })
+    expect((await logIn("ann@example.com", mallory)).code).toBe("AUTH_ERROR")
+  })
+
+test("[V-auth.1] an account an operator has made gets no password by registration", async () => {
+  const { ask, addUser, store } = await open({ verify_email: true })
+  await addUser("ann@example.com", { emailVerifiedAt: undefined, passwordHash: undefined, roles: ["admin"] })
+  expect((await ask("POST", "/auth/register", { body: ANN })).status).toBe(202)
+  expect(await store.get("SELECT password_hash FROM users")).toEqual({ password_hash: null })
 })
 
 test("a token to verify is void after two days, and after a newer one", async () => {
