@@ -8,6 +8,7 @@ import { providerRoutes } from "../admin/auth/provider_routes.ts"
 import { sessionRoutes } from "../admin/auth/session_routes.ts"
 import { tokenRoutes } from "../admin/auth/token_routes.ts"
 import { tokenStatusRoutes } from "../admin/auth/token_status_routes.ts"
+import { ownUsageRoutes } from "../admin/auth/usage_routes.ts"
 import { wellKnownRoutes } from "../admin/auth/well_known_routes.ts"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
@@ -114,6 +115,7 @@ export class ControlIdentity implements IdentityPort {
   readonly #accounts: Accounts | undefined
   readonly #revocations: RevocationLog | undefined
   readonly #issuers: Issuers
+  #config: Config
   #settings: AuthSettings | undefined
   #keys: OwnKeys | undefined
   /** Longest `auth.access_token_ttl` so far: a reload shortens no token that is out already. */
@@ -125,6 +127,7 @@ export class ControlIdentity implements IdentityPort {
   /** Throws `Error` for keys that cannot be used. */
   constructor(config: Config, deps: IdentityDeps) {
     this.#deps = deps
+    this.#config = config
     this.#issuers = new Issuers({
       fetch: (url, init) => fetch(url, init),
       lookUp: lookUpName,
@@ -144,7 +147,8 @@ export class ControlIdentity implements IdentityPort {
       this.#context = this.#createContext(own, this.#revocations)
       this.#accounts = createAccounts(this.#context)
     }
-    const groups = this.#accounts === undefined ? [] : identityGroups(this.#accounts)
+    const groups = this.#accounts === undefined ? [] : [...identityGroups(this.#accounts)]
+    if (this.#context !== undefined) groups.push(ownUsageRoutes(this.#context, () => this.#config))
     this.#app = createIdentityApp([wellKnownRoutes(own, this.#context !== undefined), ...groups], {
       settings: own.settings,
       log: deps.log,
@@ -180,10 +184,12 @@ export class ControlIdentity implements IdentityPort {
     this.#revocations?.close()
   }
 
-  apply({ auth }: Config): void {
+  apply(config: Config): void {
+    const { auth } = config
     // First, as it can fail.
     this.#keys = auth === undefined ? undefined : loadOwnKeys(auth)
     const added = this.#settings === undefined && auth !== undefined
+    this.#config = config
     this.#settings = auth
     this.#issuers.apply(auth)
     // Workers that were started without this section have not been told.

@@ -4,6 +4,7 @@ import { blockRoutes } from "../admin/blocks.ts"
 import { type AdminPort, openAdmin } from "../admin/listen.ts"
 import { peopleRoutes } from "../admin/people/routes.ts"
 import { builtinRoutes } from "../admin/public.ts"
+import { quotaRoutes } from "../admin/quotas/routes.ts"
 import { randomToken } from "../admin/token.ts"
 import type { Loaded } from "../config/load.ts"
 import type { Config } from "../config/schema.ts"
@@ -187,6 +188,7 @@ function startAdmin(
         record: (record) => identity.record(record),
       }),
       peopleRoutes({ context: identity.context, config: () => control.config }),
+      quotaRoutes({ context: identity.context, config: () => control.config }),
     ],
     ready: () => !control.draining,
     services: () => control.services(),

@@ -1,5 +1,6 @@
 import { createAdmin } from "../../src/admin/app.ts"
 import { peopleRoutes } from "../../src/admin/people/routes.ts"
+import { quotaRoutes } from "../../src/admin/quotas/routes.ts"
 import type { Config } from "../../src/config/schema.ts"
 import { openAccounts } from "./accounts.ts"
 import { exampleConfig } from "./config.ts"
@@ -32,7 +33,7 @@ export function adminOf(context: Parameters<typeof peopleRoutes>[0]["context"], 
     resetBreaker: () => false,
     returnInstances: () => undefined,
     record: () => Promise.resolve(),
-    groups: [peopleRoutes({ context, config: () => config })],
+    groups: [peopleRoutes({ context, config: () => config }), quotaRoutes({ context, config: () => config })],
     log: memoryLog(),
   })
   /** `body`: text as it is, or what becomes JSON. Paths are below /admin/v1. */

@@ -33,6 +33,7 @@ const PREFIXED: readonly Endpoint[] = [
   forCallers("/auth/sessions/:id", "DELETE"),
   forCallers("/users/me", "GET", "PATCH", "DELETE"),
   forCallers("/users/me/password", "PUT"),
+  forCallers("/users/me/usage", "GET"),
   forCallers("/users/me/children", "GET", "POST"),
   forCallers("/users/me/children/:id", "GET", "PATCH", "DELETE"),
 ]

@@ -185,6 +185,24 @@ export const IDENTITY_REFERENCE: Readonly<Record<string, Described>> = {
     answer: { status: "changed" },
     failures: [...BODY, "TOO_MANY_ATTEMPTS"],
   },
+  "GET /users/me/usage": {
+    summary: "What one has used of one's quotas, and has left",
+    answer: {
+      quotas: [
+        {
+          quota: "stories",
+          per: "day",
+          timezone: "UTC",
+          limit: 5,
+          allowance: 0,
+          used: 2,
+          remaining: 3,
+          resets_at: "2026-01-03T00:00:00.000Z",
+        },
+      ],
+    },
+    failures: [],
+  },
   "GET /users/me/children": { summary: "List one's children", answer: { children: [CHILD] }, failures: [] },
   "POST /users/me/children": {
     summary: "Create the account of a child",
