@@ -103,8 +103,9 @@ export function blockRoutes({ blocks, now, wallClock, record }: BlockRoutesDeps)
 
 const withoutBits = (address: string): string => address.replace(/\/64$/, "")
 
-/** Takes any address of the client; an IPv6 network as the list writes it too. `undefined`: it is none. */
+/** Takes any address of the client, without a zone; an IPv6 network as the list writes it too. `undefined`: it is none. */
 function clientOf(address: string): string | undefined {
+  if (address.includes("%")) return undefined
   const plain = isIP(address) === 0 ? withoutBits(address) : address
   return isIP(plain) === 0 || (plain !== address && isIP(plain) !== 6) ? undefined : clientNetwork(plain)
 }
