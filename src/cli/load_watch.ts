@@ -33,6 +33,7 @@ export class LoadWatch {
     this.#deps = deps
     this.#lastAt = deps.now()
     deps.shedding.memory(deps.rss())
+    this.#show()
     this.#timer = setInterval(() => this.#sample(), SAMPLE_MS)
   }
 

@@ -8,7 +8,7 @@ import { MAX_WEBSOCKET_MESSAGE, type ServerConfig, type TlsConfig } from "./sche
 import { durationText } from "./written.ts"
 
 const LEAST_LAG_MS = 20
-const LEAST_MEMORY = 64 * 1024 * 1024
+const LEAST_MEMORY = 32 * 1024 * 1024
 
 export function checkServer(decoded: Decoded, report: Report): void {
   const { server, admin } = decoded.config
@@ -30,7 +30,7 @@ export function checkServer(decoded: Decoded, report: Report): void {
   if (max_memory !== undefined && max_memory < LEAST_MEMORY) {
     report.problem(
       ["server", "shedding", "max_memory"],
-      "is less than the gateway itself needs; must be at least 64MB",
+      "is less than the gateway itself needs; must be at least 32MB",
       max_memory,
     )
   }

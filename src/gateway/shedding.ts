@@ -101,7 +101,7 @@ export class Shedding {
     const { maxMemoryBytes } = this.#options
     const over =
       maxMemoryBytes === undefined ? 0 : (rssBytes / maxMemoryBytes - MEMORY_FROM) / (1 - MEMORY_FROM)
-    this.#memoryLevel = Math.min(Math.max(over, 0), HIGHEST_LEVEL)
+    this.#memoryLevel = Math.min(Math.max(Math.round(over * 100) / 100, 0), HIGHEST_LEVEL)
     this.#settle()
   }
 

@@ -50,7 +50,11 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     store: "sqlite:./metrics.db",
     auth: { issuers: [{ issuer: issuer.url, audience: ["api"] }] },
     services: {
-      good: { instances: [good], health: { path: "/", interval: "60s" } },
+      good: {
+        instances: [good],
+        concurrency: { mode: "fixed", max: 100 },
+        health: { path: "/", interval: "60s" },
+      },
       halfdead: {
         instances: [dead, good],
         balance: "round_robin",
@@ -156,6 +160,9 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_rate_limit_total", { limit: "fewer", result: "shadowed" }, 1],
     ["gatehouse_rate_limit_overflow_total", { limit: "few" }, 0],
     ["gatehouse_rate_limit_keys", {}, 2],
+    ["gatehouse_shed_total", { class: "low", reason: "concurrency" }, 0],
+    ["gatehouse_concurrency_limit", { service: "good" }, 100],
+    ["gatehouse_shedding_level", { worker: "1" }, 0],
     ["gatehouse_faults_total", {}, 0],
     ["gatehouse_metrics_dropped_total", {}, 0],
     ["gatehouse_breaker_state", FAILING, 2],
@@ -176,9 +183,11 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   const checked = new Set(wanted.map(([name]) => name.replace(/_count$/, "")))
   expect(METRICS.map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([
     "gatehouse_pool_connections",
+    "gatehouse_event_loop_lag_seconds",
     "gatehouse_store_queries_total",
     "gatehouse_store_query_seconds_total",
   ])
+  expect(sampleValue(page, "gatehouse_event_loop_lag_seconds", { worker: "1" })).toBeGreaterThanOrEqual(0)
   expect(sampleValue(page, "gatehouse_store_queries_total", { outcome: "ok" })).toBeGreaterThan(0)
   expect(sampleValue(page, "gatehouse_store_query_seconds_total", { outcome: "ok" })).toBeGreaterThan(0)
 
