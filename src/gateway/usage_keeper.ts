@@ -78,9 +78,9 @@ export class UsageKeeper {
 
   async #run(): Promise<void> {
     this.#cancelRetry()
-    // What comes in one go goes in one go.
-    await Promise.resolve()
     while (this.#batch !== undefined || this.#pending.size > 0) {
+      // What else has come meanwhile goes along, and nobody else waits for a long backlog.
+      await new Promise((resolve) => setImmediate(resolve))
       this.#batch ??= this.#nextBatch()
       const { id, counts } = this.#batch
       const { store, wallClock, after } = this.#deps
