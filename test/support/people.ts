@@ -47,7 +47,9 @@ export function adminOf(context: Parameters<typeof peopleRoutes>[0]["context"], 
     })
     const response = await answer(request, OPERATOR)
     const written = await response.text()
-    return { status: response.status, headers: response.headers, body: JSON.parse(written), text: written }
+    const isJson = response.headers.get("content-type")?.includes("json") ?? false
+    const read = isJson ? JSON.parse(written) : undefined
+    return { status: response.status, headers: response.headers, body: read, text: written }
   }
 }
 
