@@ -1,5 +1,6 @@
 import type { BodySink, BodySource } from "../http1/body.ts"
 import type { Clock } from "../lib/clock.ts"
+import { freeBytes } from "../lib/free_bytes.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
 /** The part of Bun's controller of a direct stream that is used here. */
@@ -112,6 +113,8 @@ export class ResponseSink implements BodySink {
   readonly #finished: (exchange: Exchange) => void
   readonly #done = Promise.withResolvers<void>()
   #controller: DirectController | undefined
+  /** The last chunk, which is ours; the runtime has its own copy of what it was given. */
+  #chunk: Uint8Array | undefined
   /** What is left of a chunk the client was too slow for. */
   #rest: Uint8Array | undefined
   #blocked = false
@@ -148,6 +151,7 @@ export class ResponseSink implements BodySink {
   write(chunk: Uint8Array): boolean {
     if (this.#closed) return true
     this.#exchange.bytesOut += chunk.byteLength
+    this.#chunk = chunk
     return this.#send(chunk)
   }
 
@@ -192,14 +196,21 @@ export class ResponseSink implements BodySink {
       at = end
       const full = written instanceof Promise ? written : flushed instanceof Promise ? flushed : undefined
       if (full === undefined) continue
-      this.#rest = at < chunk.byteLength ? chunk.subarray(at) : undefined
+      if (at < chunk.byteLength) this.#rest = chunk.subarray(at)
+      else this.#sent()
       this.#blocked = true
       this.#blockedSince = this.#departures.clock()
       // Rejects when the client is gone: `clientLeft` is called for that.
       full.then(this.#resume, this.#resume)
       return false
     }
+    this.#sent()
     return true
+  }
+
+  #sent(): void {
+    if (this.#chunk !== undefined) freeBytes(this.#chunk)
+    this.#chunk = undefined
   }
 
   readonly #resume = () => {
@@ -220,7 +231,7 @@ export class ResponseSink implements BodySink {
 
   #close(): void {
     this.#closed = true
-    this.#rest = undefined
+    this.#rest = this.#chunk = undefined
     this.#departures.streams.delete(this)
     this.#finished(this.#exchange)
   }

@@ -1,5 +1,6 @@
 import type { Socket } from "bun"
 import { CHUNK_END, LAST_CHUNK, writeChunkSize } from "../http1/framing.ts"
+import { freeBytes } from "../lib/free_bytes.ts"
 import type { UpstreamRequest } from "./ask.ts"
 import { type Carrier, Upload } from "./upload.ts"
 
@@ -28,6 +29,8 @@ export class Outgoing implements Carrier {
   #upload: Upload | undefined
   /** Bytes the socket has not taken yet. */
   #queue: Uint8Array[] = []
+  /** The last chunk of a streamed body, which is ours. */
+  #chunk: Uint8Array | undefined
   /** The other side reads no more. */
   #deaf = false
   /** A byte of this request was taken by the socket. */
@@ -92,6 +95,7 @@ export class Outgoing implements Carrier {
         return
       }
       this.#queue.shift()
+      if (this.#queue.length === 0) this.#sent()
       if (this.#queue.length === 0 && this.#upload === undefined) {
         this.#owner.requestSent()
         return
@@ -103,12 +107,14 @@ export class Outgoing implements Carrier {
   /** Drops what is not sent and stops the source of the body. */
   stop(): void {
     this.#queue = []
+    this.#chunk = undefined
     const upload = this.#upload
     this.#upload = undefined
     upload?.stop()
   }
 
   carry(chunk: Uint8Array, chunked: boolean): boolean {
+    this.#chunk = chunk
     if (!chunked) this.#write(chunk, 0, chunk.length)
     else {
       const data = writeChunkSize(SCRATCH, 0, chunk.length)
@@ -123,7 +129,9 @@ export class Outgoing implements Carrier {
         this.#write(CHUNK_END, 0, CHUNK_END.length)
       }
     }
-    return this.#queue.length === 0
+    if (this.#queue.length > 0) return false
+    this.#sent()
+    return true
   }
 
   carried(chunked: boolean): void {
@@ -135,6 +143,12 @@ export class Outgoing implements Carrier {
   carryFailed(reason: string): void {
     this.#upload = undefined
     this.#owner.requestBroken(reason)
+  }
+
+  /** A streamed chunk, unlike a body that is here, is never sent again. */
+  #sent(): void {
+    if (this.#chunk !== undefined) freeBytes(this.#chunk)
+    this.#chunk = undefined
   }
 
   #write(bytes: Uint8Array, start: number, end: number): void {

@@ -6,7 +6,7 @@ import { watchRss } from "../support/proc.ts"
 setDefaultTimeout(60_000)
 
 const SIZE = 2_147_483_648
-const MAX_RSS_MB = 150
+const MAX_RSS_MB = 140
 
 let service: ByteService
 
