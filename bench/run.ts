@@ -1,5 +1,6 @@
 /** `./build.sh bench [scenario…]`: runs the named scenarios, or all. Exit code 1 when one misses its target. */
 import { failover } from "./failover.ts"
+import { flood } from "./flood.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { limits } from "./limits.ts"
@@ -15,6 +16,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   streaming,
   idle,
   limits,
+  flood,
   identity,
   provider,
 }

@@ -50,7 +50,9 @@ export class ClientGuard {
       log,
       count: (violation) => series.add(seriesKey(SERIES.violations, 0, VIOLATIONS.indexOf(violation)), 1),
       isBlocked: (client) => this.#blocks.has(client),
-      report,
+      report: (client, violation) => {
+        if (this.#blocks.suspect(client)) report(client, violation)
+      },
     })
   }
 
@@ -98,7 +100,7 @@ export class ClientGuard {
 
   /** Once a second. */
   tick(): void {
-    this.#scores.tick()
+    this.#blocks.tick()
   }
 }
 

@@ -9,6 +9,11 @@ const networkOfIpv6 = remember(clientNetwork, 4096)
 export const networkOf = (address: string): string =>
   address.includes(":") ? networkOfIpv6(address) : address
 
+/** A worker blocks by itself for this long: until then the control plane has said for how long, or does not agree. */
+const SUSPICION_MS = 1000
+/** Clients a worker suspects at a time; beyond, nobody more until it has looked through them. */
+const MAX_SUSPECTS = 10_000
+
 /** Told what became of a request of a blocked client. */
 export interface BlockedCount {
   refused(): void
@@ -21,6 +26,7 @@ export class ClientBlocks {
   readonly #now: Clock
   readonly #count: BlockedCount
   readonly #entries = new Map<string, BlockEntry>()
+  readonly #suspects = new Set<string>()
   /** False: only blocks by hand are enforced. */
   enforced = false
   /** Who is let in although the rest of its IPv6 network is blocked. */
@@ -38,7 +44,27 @@ export class ClientBlocks {
 
   take({ blocked, ended }: BlockChange): void {
     for (const client of ended) this.#entries.delete(client)
-    for (const entry of blocked) this.#entries.set(entry.client, entry)
+    for (const entry of blocked) {
+      this.#entries.set(entry.client, entry)
+      this.#suspects.delete(entry.client)
+    }
+  }
+
+  /** Blocks a client for a moment. `false`: there are too many such; the client can be found again. */
+  suspect(client: string): boolean {
+    if (this.#suspects.size >= MAX_SUSPECTS) return false
+    this.#suspects.add(client)
+    this.#entries.set(client, { client, untilMs: this.#now() + SUSPICION_MS, byHand: false })
+    return true
+  }
+
+  /** Once a second: forgets suspicions that nobody has shared. */
+  tick(): void {
+    for (const client of this.#suspects) {
+      if (this.has(client)) continue
+      this.#suspects.delete(client)
+      this.#entries.delete(client)
+    }
   }
 
   /** Whole seconds until a request from this address is answered again; 0: now. Counts. */

@@ -27,7 +27,7 @@ export interface ScoresDeps {
   readonly count: (violation: Violation) => void
   /** Whether a client is blocked already: then it is not scored. Takes what `networkOf` gives. */
   readonly isBlocked: (client: string) => boolean
-  /** A client's score would rise above the threshold. */
+  /** A client's score would rise above the threshold: told at each violation until the client is blocked. */
   readonly report: (client: string, violation: Violation) => void
 }
 
@@ -44,9 +44,6 @@ const STATUSES: readonly (readonly [kind: Violation, statuses: readonly number[]
 ]
 for (const [kind, statuses] of STATUSES)
   for (const status of statuses) KIND_OF_STATUS[status] = VIOLATIONS.indexOf(kind)
-
-/** Clients reported within one second whose block has not come back yet; beyond, nobody is told until the next. */
-const MAX_REPORTED = 10_000
 
 /** What a bucket counts: part of its key, and whom it shares with when the table is full. */
 const SCORE = 1
@@ -71,7 +68,6 @@ export class Scores {
   readonly #deps: ScoresDeps
   readonly #decision = new Decision()
   readonly #lines: LineBudget
-  readonly #reported = new Set<string>()
   #rules: Rules | undefined
   #exempt = new AddressList([])
 
@@ -96,11 +92,6 @@ export class Scores {
       this.#violated(rules, EXCESS, request)
   }
 
-  /** Once a second: clients that are still not blocked may be reported again. */
-  tick(): void {
-    this.#reported.clear()
-  }
-
   #violated(rules: Rules, kind: number, request: Scored): void {
     const points = rules.weights[kind]!
     if (points === 0 || this.#exempt.has(request.client)) return
@@ -120,10 +111,7 @@ export class Scores {
         ...room,
       })
     }
-    if (this.#take(SCORE, request.client, rules.score, points) || this.#reported.has(client)) return
-    if (this.#reported.size >= MAX_REPORTED) return
-    this.#reported.add(client)
-    report(client, violation)
+    if (!this.#take(SCORE, request.client, rules.score, points)) report(client, violation)
   }
 
   /** Whether the bucket has the points, or nobody knows as it is shared. */

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test"
 import { SERIES } from "../../src/observe/catalogue.ts"
 import { createSeriesBuffer, readSeries, Series, seriesKey } from "../../src/observe/series.ts"
 import { exampleConfig } from "../support/config.ts"
-import { makeExchange } from "../support/exchange.ts"
+import { makeAnswer, makeExchange } from "../support/exchange.ts"
 import { FakeTime } from "../support/fake_time.ts"
 import { makeGuard } from "../support/guard.ts"
 
@@ -82,4 +82,26 @@ test("[F-60] of one address only so many requests are handled at a time", () => 
   guard.leave(first.exchange)
   expect(enter("192.0.2.1").failure).toBeUndefined()
   expect(Array.from({ length: 4 }, () => enter("198.51.100.7").failure)).toEqual(Array(4).fill(undefined))
+})
+
+test("[T-5.5] the worker that finds a client out refuses it at once, for a second, and tells of it once", () => {
+  const time = new FakeTime()
+  const told: string[] = []
+  const guard = makeGuard({ now: time.now, report: (client) => void told.push(client) })
+  guard.apply(exampleConfig({ abuse: { threshold: 2 } }))
+  const end = () => {
+    const exchange = makeExchange({ route: ROUTE })
+    exchange.answer = makeAnswer(404)
+    guard.leave(exchange)
+  }
+  for (let i = 0; i < 10; i++) end()
+  expect([told, guard.refuses("192.0.2.1")]).toEqual([["192.0.2.1"], 1])
+  time.pass(1000)
+  guard.tick()
+  expect([guard.blocking, guard.refuses("192.0.2.1")]).toEqual([false, 0])
+  end()
+  guard.take({ blocked: [{ client: "192.0.2.1", untilMs: time.now() + 60_000, byHand: false }], ended: [] })
+  time.pass(1000)
+  guard.tick()
+  expect(guard.refuses("192.0.2.1")).toBe(59)
 })

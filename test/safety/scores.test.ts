@@ -24,7 +24,10 @@ function open(abuse: object, exempt: readonly string[] = [], memory = createLimi
     log,
     count: (violation) => void counted.push(violation),
     isBlocked: (client) => blocked.has(client),
-    report: (client, violation) => void reported.push(`${client} ${violation}`),
+    report: (client, violation) => {
+      reported.push(`${client} ${violation}`)
+      blocked.add(client)
+    },
   })
   scores.apply(optionsOf(abuse), new AddressList(exempt))
   const end = (status: number, client = "192.0.2.1", changes: Partial<Scored> = {}) =>
@@ -50,13 +53,13 @@ function open(abuse: object, exempt: readonly string[] = [], memory = createLimi
   return { time, log, counted, reported, blocked, scores, end, endMany }
 }
 
-test("[C-6.2 T-5.5 V-rl.5] a client is reported when its score would rise above the threshold, once a second", () => {
-  const { endMany, reported, scores } = open({ threshold: 10, weights: { not_found: 1 } })
+test("[C-6.2 T-5.5 V-rl.5] a client is reported when its score would rise above the threshold, until it is blocked", () => {
+  const { endMany, reported, blocked } = open({ threshold: 10, weights: { not_found: 1 } })
   endMany(10, 404)
   expect(reported).toEqual([])
   endMany(3, 404)
   expect(reported).toEqual(["192.0.2.1 not_found"])
-  scores.tick()
+  blocked.clear()
   endMany(1, 404)
   expect(reported.length).toBe(2)
 })
