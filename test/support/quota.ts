@@ -5,7 +5,7 @@ import type { GatewayProcess } from "./gateway_process.ts"
 /** A gateway with accounts of units: basic has 5 stories a day, premium 20. `changes`: of the quota. */
 export const storiesConfig = (store: string, changes: object = {}, rest: object = {}) => ({
   store,
-  auth: { secret: SECRET, tiers: ["basic", "premium"] },
+  auth: { secret: SECRET, tiers: ["basic", "premium"], https: "off" },
   routes: [
     {
       path: "/stories",

@@ -22,7 +22,7 @@ import {
   pageOf,
   unfitFields,
 } from "../people/read.ts"
-import type { Quotas } from "./routes.ts"
+import type { Quotas } from "./quotas.ts"
 
 const QuotaName = Type.String({ minLength: 1, maxLength: 63 })
 /** As answers and warnings name it: percent-encoded parts with ":" between. */

@@ -1,17 +1,9 @@
 import { type AnyElysia, Elysia } from "elysia"
-import type { Config } from "../../config/schema.ts"
-import type { IdentityContext } from "../../identity/context.ts"
 import { refuse } from "../answer.ts"
 import { allowanceRoutes } from "./allowances.ts"
+import type { Quotas } from "./quotas.ts"
 import { subjectRoutes } from "./subjects.ts"
 import { usageRoutes } from "./usage.ts"
-
-/** What the endpoints for quotas and usage work with. */
-export interface Quotas {
-  readonly context: Pick<IdentityContext, "store" | "wallClock" | "audit">
-  /** The config in force. */
-  readonly config: () => Config
-}
 
 /** Endpoints of the admin API for quotas, allowances and usage; all 409 while config names no store. */
 export function quotaRoutes({

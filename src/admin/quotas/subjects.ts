@@ -6,7 +6,7 @@ import { limitFor, type QuotaOptions } from "../../policies/quota_options.ts"
 import { lastLimit } from "../../store/quota_usage.ts"
 import { ok, refuse } from "../answer.ts"
 import { Subject } from "./allowances.ts"
-import type { Quotas } from "./routes.ts"
+import type { Quotas } from "./quotas.ts"
 import { readQuota } from "./state.ts"
 
 /** What quotas there are, and what somebody has used of one. */

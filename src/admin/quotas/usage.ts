@@ -6,7 +6,7 @@ import { listUsage, type UsageCount, type UsageFilter, type UsagePlace } from ".
 import { HEADERS, ok } from "../answer.ts"
 import { compileQuery, fields, limitOf, NO_NUL, PAGE, unfitFields } from "../people/read.ts"
 import { csvLine } from "./csv.ts"
-import type { Quotas } from "./routes.ts"
+import type { Quotas } from "./quotas.ts"
 
 const Day = Type.Optional(Type.String({ pattern: "^\\d{4}-\\d{2}-\\d{2}$" }))
 const Text = Type.Optional(Type.String({ maxLength: 512, pattern: NO_NUL }))
