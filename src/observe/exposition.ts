@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, type Metric as PromMetric, Registry } from "prom-client"
+import type { Metric as PromMetric, Registry } from "prom-client"
 import {
   ATTEMPT_OUTCOMES,
   AUTHENTICATION_METHODS,
@@ -54,29 +54,40 @@ interface Sample {
 /** What prom-client can read of this runtime; the rest of its list is about V8 and stays zero. */
 const PROCESS_METRICS = /^(process_|nodejs_heap_size|nodejs_external|nodejs_eventloop_lag_(max_)?seconds)/
 
+/** What `Registry.contentType` says, before there is one. */
+const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 /**
  * The `/metrics` page: nothing is kept beside the workers' tables, which are read when Prometheus asks.
- * prom-client does the escaping and printing and adds the metrics of the process.
+ * prom-client does the escaping and printing and adds the metrics of the process. It is loaded with the first
+ * scrape.
  */
 export function createExposition(options: ExpositionOptions): Exposition {
+  let samples: ReadonlyMap<string, Sample[]> = new Map()
+  let registry: Promise<Registry> | undefined
+  return {
+    text: async () => {
+      registry ??= createRegistry((name) => samples.get(name))
+      const page = await registry
+      samples = collect(options)
+      return page.metrics()
+    },
+    contentType: CONTENT_TYPE,
+  }
+}
+
+async function createRegistry(valuesOf: (name: string) => Sample[] | undefined): Promise<Registry> {
+  const { collectDefaultMetrics, Registry } = await import("prom-client")
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   for (const { name } of registry.getMetricsAsArray())
     if (!PROCESS_METRICS.test(name)) registry.removeSingleMetric(name)
-
-  let samples: ReadonlyMap<string, Sample[]> = new Map()
   for (const { name, help, type } of METRICS) {
     // prom-client asks a metric for no more than this; its own classes can only count, not be given a total.
-    const metric = { name, help, type, get: async () => ({ name, help, type, values: samples.get(name) }) }
+    const metric = { name, help, type, get: async () => ({ name, help, type, values: valuesOf(name) }) }
     registry.registerMetric(metric as unknown as PromMetric)
   }
-  return {
-    text: async () => {
-      samples = collect(options)
-      return registry.metrics()
-    },
-    contentType: registry.contentType,
-  }
+  return registry
 }
 
 const BY_NAME: ReadonlyMap<string, Metric> = new Map(METRICS.map((metric) => [metric.name, metric]))
