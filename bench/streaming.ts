@@ -4,7 +4,7 @@ import { openGateway } from "./gateway.ts"
 import { CONTENDER_CORE } from "./process.ts"
 
 const SIZE = Number(process.env.BENCH_GB ?? 2) * 1_073_741_824
-const TARGET_RSS_MB = 150
+const TARGET_RSS_MB = 140
 
 /** A large body each way between ends that stop reading now and then: memory must stay bounded. */
 export async function streaming(): Promise<boolean> {
