@@ -188,7 +188,7 @@ function checkConcurrency(decoded: Decoded, service: ServiceConfig, at: Path, re
     if (concurrency.probe_interval < 1000) {
       report.problem(
         place("probe_interval"),
-        "must be at least 1s: a probe takes a moment of half the traffic",
+        "must be at least 1s: a probe takes a moment of most of the traffic",
         durationText(concurrency.probe_interval),
       )
     }

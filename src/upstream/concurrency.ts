@@ -1,5 +1,5 @@
-import { PRIORITIES, type Priority } from "../observe/priority.ts"
-import { BaselineProbe } from "./baseline_probe.ts"
+import { CRITICAL, PRIORITIES, type Priority } from "../observe/priority.ts"
+import { BaselineProbe, type SharedCount } from "./baseline_probe.ts"
 import { LatencyWindow } from "./latency_window.ts"
 import type { ConcurrencyConfig } from "./service.ts"
 
@@ -12,8 +12,23 @@ export type ConcurrencyOutcome = "success" | "failure" | "ignored"
 /** Leave to ask the service, given back with `record`: the number of the measurement it belongs to. */
 export type ConcurrencyPermit = number & { readonly concurrencyPermit: unique symbol }
 
+export interface ConcurrencyDeps {
+  /** They share the numbers of the config. */
+  readonly workers: number
+  /** Probes all workers have begun at this service. */
+  readonly probes: SharedCount
+  /** Milliseconds, as for `record`. */
+  readonly now: number
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+}
+
 /** Response times closer to the best than this are no queue: timers and event loops are not more exact. */
 const SLACK_MS = 5
+/** The part of what is in flight that a probe leaves. */
+const PROBE_PART = 3
+/** No measurement has this number. */
+const NEVER = -1
 /** One step never takes more than half of the limit away. */
 const STEEPEST = 0.5
 
@@ -25,8 +40,8 @@ const STEEPEST = 0.5
  *     gradient  = tolerance × baseline ÷ median response time, from 0.5 to 1
  *     limit     = gradient × (1 − share of failures ÷ 2) × limit + √limit
  *
- * where √limit is the headroom by which it grows as long as that costs no time. It grows only when at least half of
- * it was used, as in Gradient2, or somebody was refused. The baseline is the response time without a queue, measured as in Envoy by
+ * where √limit is the headroom by which it grows as long as that costs no time. It grows only when at least a
+ * quarter of it was used (half, in Gradient2: then a sudden load finds too little room), or somebody was refused. The baseline is the response time without a queue, measured as in Envoy by
  * asking less for a moment (see baseline_probe.ts).
  *
  * A class of requests is admitted while less than its share of the limit is in flight, so the rest is kept for
@@ -43,13 +58,14 @@ export class ConcurrencyLimiter {
   readonly #window: LatencyWindow | undefined
   readonly #probe: BaselineProbe | undefined
   #limit: number
+  /** Requests in flight of a probe. */
+  #probeRoom = 0
   #inFlight = 0
-  /** Since the window began: half of the limit was in use; somebody was refused. */
+  /** Since the window began: a quarter of the limit was in use; somebody was refused. */
   #used = false
   #refused = false
 
-  /** `workers` share the numbers of the config. `random`: uniform in [0, 1). */
-  constructor(config: ConcurrencyConfig, workers: number, now: number, random: () => number) {
+  constructor(config: ConcurrencyConfig, { workers, probes, now, random }: ConcurrencyDeps) {
     const share = (n: number): number => Math.max(1, Math.ceil(n / workers))
     this.#max = share(config.max)
     this.#min = Math.min(share(config.min), this.#max)
@@ -58,7 +74,7 @@ export class ConcurrencyLimiter {
     this.#shares = [1, high / 100, normal / 100, low / 100]
     const adaptive = config.mode === "adaptive"
     this.#window = adaptive ? new LatencyWindow(now) : undefined
-    this.#probe = adaptive ? new BaselineProbe(config.probe_interval, now, random) : undefined
+    this.#probe = adaptive ? new BaselineProbe(config.probe_interval, probes, now, random) : undefined
     this.#limit = adaptive ? Math.min(Math.max(share(config.initial), this.#min), this.#max) : this.#max
     this.#makeRoom(this.#limit)
   }
@@ -79,19 +95,38 @@ export class ConcurrencyLimiter {
       return undefined
     }
     this.#inFlight++
-    if (this.#inFlight * 2 >= this.#limit) this.#used = true
-    return (this.#probe?.epoch ?? 0) as ConcurrencyPermit
+    if (this.#inFlight * 4 >= this.#limit) this.#used = true
+    const probe = this.#probe
+    if (probe === undefined) return 0 as ConcurrencyPermit
+    // A critical request beyond the room of the probe would measure a queue.
+    const measures = !probe.probing || this.#inFlight <= this.#probeRoom
+    return (measures ? probe.epoch : NEVER) as ConcurrencyPermit
   }
 
   /** Tells how the request of this permit ended and how long its answer took. */
   record(permit: ConcurrencyPermit, rttMs: number, outcome: ConcurrencyOutcome, now: number): void {
     this.#inFlight--
     const window = this.#window
-    if (window === undefined || outcome === "ignored") return
+    const probe = this.#probe
+    if (window === undefined || probe === undefined || outcome === "ignored") return
+    if (probe.join(now + window.settleMs)) this.#makeProbeRoom()
+    const drained = probe.drained(this.#inFlight, this.#probeRoom, now)
+    if (drained !== "no") window.restart(now)
+    // Critical requests alone fill it: only by refusing some can be told what the service bears.
+    if (drained === "late") this.#room[CRITICAL] = this.#probeRoom
+    if (probe.draining) return
     if (outcome === "failure") window.failed()
     // What was let in before a probe began, or during one that is over, was served under another load.
-    else if (permit === this.#probe!.epoch) window.add(rttMs)
-    if (window.isFull(now, this.#probe!.probing)) this.#move(window, this.#probe!, now)
+    else if (permit === probe.epoch) window.add(rttMs)
+    if (window.isFull(now, probe.probing)) this.#move(window, probe, now)
+  }
+
+  /** A third of what is in flight; critical requests are let in as ever. */
+  #makeProbeRoom(): void {
+    this.#probeRoom = Math.max(1, Math.floor(this.#inFlight / PROBE_PART))
+    this.#makeRoom(this.#limit)
+    for (let priority = 1; priority < this.#room.length; priority++)
+      this.#room[priority] = Math.min(this.#room[priority]!, this.#probeRoom)
   }
 
   /** The one place where the limit moves. */
@@ -115,10 +150,11 @@ export class ConcurrencyLimiter {
     if (next < this.#limit || wanted) this.#limit = Math.min(Math.max(next, this.#min), this.#max)
     const due = medianMs !== undefined && probe.isDue(now, this.#limit)
     const probing = due && refused
-    if (probing) probe.begin()
+    if (probing) probe.begin(now + window.settleMs)
     // A load that fits the limit is not held back to learn what it shows as it is.
     else if (due) probe.end(medianMs, now, this.#limit)
-    this.#makeRoom(probing ? Math.max(this.#min, this.#limit / 2) : this.#limit)
+    if (probing) this.#makeProbeRoom()
+    else this.#makeRoom(this.#limit)
   }
 
   #makeRoom(limit: number): void {

@@ -24,6 +24,11 @@ export class LatencyWindow {
     this.#startedAt = now
   }
 
+  /** Milliseconds after which what is decided now has shown: at least 100. */
+  get settleMs(): number {
+    return this.#minMs
+  }
+
   /** Between 0 and 1. */
   get failedShare(): number {
     const all = this.#successes + this.#failures

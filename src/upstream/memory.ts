@@ -39,6 +39,8 @@ export const SERVICE = {
   /** 0, or worker + 1 of the thread that decides on an ejection just now. */
   ejectionLock: 1,
   breaker: 2,
+  /** Probes of the service's response time without a queue begun so far: workers join them. */
+  probes: 3,
   /** Offset of two doubles, in 8-byte words of the record. */
   breakerSince: 2,
   budgetRequests: 8,

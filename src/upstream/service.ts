@@ -139,10 +139,10 @@ export const ConcurrencySchema = strictObject(
     probe_interval: Duration({
       default: "30s",
       description:
-        "How often, at the longest, half of the limit is asked for a moment to learn how long answers take without a queue.",
+        "How often, at the longest, what is in flight is let fall to a third for a moment, to learn how long answers take without a queue.",
     }),
     shares: strictObject(
-      { low: Share(60, "low"), normal: Share(85, "normal"), high: Share(95, "high") },
+      { low: Share(50, "low"), normal: Share(80, "normal"), high: Share(90, "high") },
       {
         default: {},
         description:

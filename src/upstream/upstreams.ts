@@ -10,7 +10,7 @@ import { ConcurrencyLimiter } from "./concurrency.ts"
 import { Ejection } from "./ejection.ts"
 import { Instance } from "./instance.ts"
 import { Member } from "./member.ts"
-import type { UpstreamMemory } from "./memory.ts"
+import { SERVICE, serviceRecord, type UpstreamMemory } from "./memory.ts"
 import type { PoolOptions } from "./pool.ts"
 import { toPoolOptions } from "./pool_options.ts"
 import { type LookUp, lookUpName } from "./resolved_address.ts"
@@ -152,18 +152,25 @@ export class Upstreams {
       ejection: new Ejection(memory, slot, this.#worker, config.ejection, members),
       retry: compileRetry(config.retry),
       budget: new RetryBudget(memory, slot, config.retry.budget),
-      concurrency: this.#limiter(name, config.concurrency),
+      concurrency: this.#limiter(name, slot, config.concurrency),
       deps: this.#serviceDeps,
     }
   }
 
-  #limiter(service: string, config: ServiceConfig["concurrency"]): ConcurrencyLimiter | undefined {
+  #limiter(
+    service: string,
+    slot: number,
+    config: ServiceConfig["concurrency"],
+  ): ConcurrencyLimiter | undefined {
     if (config === undefined || config.mode === "off") return undefined
-    const made = JSON.stringify(config)
+    const made = JSON.stringify([slot, config])
     const known = this.#limiters.get(service)
     if (known?.made === made) return known.limiter
     const { now, random } = this.#deps
-    const limiter = new ConcurrencyLimiter(config, this.#memory.workers, now(), random)
+    const { words, word } = serviceRecord(this.#memory, slot)
+    const probes = { words, at: word + SERVICE.probes }
+    const { workers } = this.#memory
+    const limiter = new ConcurrencyLimiter(config, { workers, probes, now: now(), random })
     this.#limiters.set(service, { limiter, made })
     return limiter
   }

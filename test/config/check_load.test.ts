@@ -28,17 +28,17 @@ const cases: [name: string, keys: Parameters<typeof findings>[0], wanted: string
   [
     "probes all the time",
     { service: "concurrency: { probe_interval: 100ms }" },
-    `${AT}.probe_interval: must be at least 1s: a probe takes a moment of half the traffic`,
+    `${AT}.probe_interval: must be at least 1s: a probe takes a moment of most of the traffic`,
   ],
   [
     "more for low than for normal",
     { service: "concurrency: { shares: { low: 90 } }" },
-    `${AT}.shares.low: is more than that of normal (85)`,
+    `${AT}.shares.low: is more than that of normal (80)`,
   ],
   [
     "more for normal than for high",
     { service: "concurrency: { mode: fixed, max: 8, shares: { normal: 99 } }" },
-    `${AT}.shares.normal: is more than that of high (95)`,
+    `${AT}.shares.normal: is more than that of high (90)`,
   ],
   [
     "what a fixed limit does not use",

@@ -8,9 +8,10 @@ export interface Span {
   readonly asked: { critical: number; low: number }
   readonly served: { critical: number; low: number }
   readonly failed: number
+  readonly refusedCritical: number
   /** Response times of critical requests, in ms, sorted. */
   readonly criticalMs: number[]
-  /** Limit at the end of it. */
+  /** Limit at the end of it, of all workers. */
   readonly limit: number
 }
 
@@ -25,6 +26,7 @@ export interface Health {
 }
 
 interface Job {
+  readonly limiter: ConcurrencyLimiter
   readonly permit: NonNullable<ReturnType<ConcurrencyLimiter["acquire"]>>
   readonly critical: boolean
   readonly startedAt: number
@@ -32,19 +34,20 @@ interface Job {
 }
 
 /**
- * A service behind a limiter, in simulated time steps of 1 ms: requests arrive whatever becomes of those before
+ * A service behind the limiters of some workers, among which requests are spread at random, in simulated time steps of 1 ms: requests arrive whatever becomes of those before
  * (open loop), so the latency grows with the load. `random`: for arrivals and a work time that varies by 10 %.
  */
 export class SimulatedService {
-  readonly #limiter: ConcurrencyLimiter
+  readonly #limiters: readonly ConcurrencyLimiter[]
   readonly #random: () => number
   #now: number
   #waiting: Job[] = []
   #working: Job[] = []
+  #refusedCritical = 0
   health: Health
 
-  constructor(limiter: ConcurrencyLimiter, health: Health, now: number, random: () => number) {
-    this.#limiter = limiter
+  constructor(limiters: readonly ConcurrencyLimiter[], health: Health, now: number, random: () => number) {
+    this.#limiters = limiters
     this.health = health
     this.#now = now
     this.#random = random
@@ -61,18 +64,19 @@ export class SimulatedService {
     const served = { critical: 0, low: 0 }
     const criticalMs: number[] = []
     let failed = 0
+    this.#refusedCritical = 0
     for (const end = this.#now + ms; this.#now < end; this.#now++) {
       for (const job of this.#working.filter((each) => each.endsAt <= this.#now)) {
         this.#working.splice(this.#working.indexOf(job), 1)
         const tookMs = this.#now - job.startedAt
         if (this.#random() < (this.health.failing ?? 0)) {
           failed++
-          this.#limiter.record(job.permit, tookMs, "failure", this.#now)
+          job.limiter.record(job.permit, tookMs, "failure", this.#now)
           continue
         }
         served[job.critical ? "critical" : "low"]++
         if (job.critical) criticalMs.push(tookMs)
-        this.#limiter.record(job.permit, tookMs, "success", this.#now)
+        job.limiter.record(job.permit, tookMs, "success", this.#now)
       }
       for (let n = this.#arrivals(load.critical ?? 0); n > 0; n--) {
         asked.critical++
@@ -89,7 +93,8 @@ export class SimulatedService {
       }
     }
     criticalMs.sort((a, b) => a - b)
-    return { asked, served, failed, criticalMs, limit: this.#limiter.limit }
+    const limit = this.#limiters.reduce((sum, limiter) => sum + limiter.limit, 0)
+    return { asked, served, failed, refusedCritical: this.#refusedCritical, criticalMs, limit }
   }
 
   #arrivals(perSecond: number): number {
@@ -98,7 +103,10 @@ export class SimulatedService {
   }
 
   #arrive(critical: boolean): void {
-    const permit = this.#limiter.acquire(critical ? CRITICAL : LOW)
-    if (permit !== undefined) this.#waiting.push({ permit, critical, startedAt: this.#now, endsAt: 0 })
+    const limiter = this.#limiters[Math.floor(this.#random() * this.#limiters.length)]!
+    const permit = limiter.acquire(critical ? CRITICAL : LOW)
+    if (permit !== undefined)
+      this.#waiting.push({ limiter, permit, critical, startedAt: this.#now, endsAt: 0 })
+    else if (critical) this.#refusedCritical++
   }
 }
