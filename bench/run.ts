@@ -6,6 +6,7 @@ import { idle } from "./idle.ts"
 import { limits } from "./limits.ts"
 import { plain } from "./plain.ts"
 import { provider } from "./provider.ts"
+import { quota } from "./quota.ts"
 import { reloads } from "./reloads.ts"
 import { streaming } from "./streaming.ts"
 
@@ -16,6 +17,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   streaming,
   idle,
   limits,
+  quota,
   flood,
   identity,
   provider,

@@ -184,6 +184,8 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   expect(METRICS.map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([
     "gatehouse_pool_connections",
     "gatehouse_event_loop_lag_seconds",
+    // Shown by test/e2e/quota.test.ts: it needs callers.
+    "gatehouse_quota_total",
     "gatehouse_store_queries_total",
     "gatehouse_store_query_seconds_total",
   ])

@@ -203,3 +203,17 @@ describe("[V-auth] [C-2.5] parents and children", () => {
     expect(headers.get("www-authenticate")).toContain('error="insufficient_scope"')
   })
 })
+
+test("[C-6.6 V-rl.2] five stories a day for basic accounts, twenty for premium ones", async () => {
+  for (const [tier, stories] of [
+    ["basic", "5"],
+    ["premium", "20"],
+  ] as const) {
+    const token = accessToken({ id: tier, roles: ["parent"], scopes: ["write"], tier })
+    const { response } = await example.call("POST", "/api/stories", {
+      ...json,
+      headers: { ...json.headers, authorization: `Bearer ${token}` },
+    })
+    expect([response.status, response.headers.get("x-quota-limit")]).toEqual([200, stories])
+  }
+})

@@ -20,6 +20,7 @@ import { makeGuard } from "./guard.ts"
 import { NOBODY } from "./identity.ts"
 import { makeLimits } from "./limits.ts"
 import { type LoggedEvent, memoryLog } from "./memory_log.ts"
+import { UNUSED } from "./quotas.ts"
 import { makeShedding } from "./shedding.ts"
 
 export interface TestGateway {
@@ -84,7 +85,7 @@ export function makeGateway(
       log,
       identity,
       limits: makeLimits(),
-      quotas: { take: () => Promise.resolve(undefined), giveBack: () => undefined },
+      quotas: UNUSED,
       accessLog: { append: (line: string) => void accessText.push(line) },
     },
     relays,

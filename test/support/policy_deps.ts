@@ -1,6 +1,7 @@
 import type { PolicyDeps } from "../../src/policies/policy.ts"
 import { NOBODY } from "./identity.ts"
 import { makeLimits } from "./limits.ts"
+import { UNUSED } from "./quotas.ts"
 
 /** What policies compile with, standing still: time 0, wall clock 2025-01-01, random 0.5, logs to nowhere. */
 export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
@@ -12,7 +13,7 @@ export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
     log: { debug: nowhere, info: nowhere, warn: nowhere, error: nowhere },
     identity: NOBODY,
     limits: makeLimits(),
-    quotas: { take: () => Promise.resolve(undefined), giveBack: nowhere },
+    quotas: UNUSED,
     accessLog: { append: nowhere },
     ...changes,
   }
