@@ -104,7 +104,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const peer = origin?.address ?? plainAddress(address?.address ?? "")
     if (guard.blocking) {
       const seconds = guard.refuses(peer)
-      if (seconds > 0) return blocked(seconds)
+      if (seconds > 0) return blocked(seconds, way.secure)
     }
     const arrival = new ServeArrival(request, peer, way, clock)
     const exchange = gateway.begin(arrival)
@@ -282,13 +282,14 @@ const BLOCKED = `{"error":{"code":"CLIENT_BLOCKED","message":${JSON.stringify(FA
 
 /**
  * The answer to a peer that is blocked. Nothing of its request was looked at, and nothing is logged: it shall cost
- * as little as can be. The runtime shows no connections, so it cannot be cut off before it has asked.
+ * as little as can be. The runtime shows no connections, so it cannot be cut off before it has asked. A plain connection
+ * is closed with all that was pipelined on it; over TLS the next handshake would cost more than refusals do.
  */
-function blocked(seconds: number): Response {
+function blocked(seconds: number, secure: boolean): Response {
   return new Response(`${BLOCKED}${newRequestId()}"}`, {
     status: FAILURES.CLIENT_BLOCKED.status,
     headers: {
-      connection: "close",
+      ...(!secure && { connection: "close" }),
       "content-type": "application/json",
       "cache-control": "no-store",
       "retry-after": String(seconds),

@@ -4,6 +4,7 @@ import { METRICS } from "../../src/observe/catalogue.ts"
 import { type Family, parseExposition, sampleValue } from "../support/exposition.ts"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
 import { issuerKey, TestIssuer } from "../support/issuer.ts"
+import { askFrom } from "../support/loopback_client.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
 import { startWsService } from "../support/ws_service.ts"
@@ -68,6 +69,7 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
       },
       sockets: { instances: [`http://127.0.0.1:${sockets.port}`] },
     },
+    abuse: { threshold: 10_000, allow: [] },
     defaults: { access_log: {}, auth: { required: false } },
     routes: [
       { path: "/good/*", service: "good", strip_prefix: "/good" },
@@ -103,6 +105,10 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   expect(await statuses("/few", 5)).toEqual([200, 200, 200, 429, 429])
   const wrong = { headers: { authorization: "Bearer x" } }
   expect(await statuses("/ws", 2, wrong)).toEqual([401, 401])
+  const body = JSON.stringify({ address: "127.0.0.9", duration: "1h" })
+  expect((await gateway.admin("/admin/v1/blocks", { method: "POST", body })).status).toBe(201)
+  // The worker may not have been told yet.
+  while ((await askFrom("127.0.0.9", gateway.port, "/nowhere/else")).status !== 403) await Bun.sleep(10)
   const socket = await openWs(`ws://127.0.0.1:${gateway.port}/ws`)
   socket.socket.send("hello")
   await until(() => socket.messages.length === 1, "the echo")
@@ -163,6 +169,11 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_shed_total", { class: "low", reason: "concurrency" }, 0],
     ["gatehouse_concurrency_limit", { service: "good" }, 100],
     ["gatehouse_shedding_level", { worker: "1" }, 0],
+    ["gatehouse_violations_total", { violation: "not_found" }, 2],
+    ["gatehouse_violations_total", { violation: "unauthorized" }, 2],
+    ["gatehouse_blocks_total", { reason: "operator" }, 1],
+    ["gatehouse_blocked_clients", {}, 1],
+    ["gatehouse_blocked_requests_total", { result: "refused" }, 1],
     ["gatehouse_faults_total", {}, 0],
     ["gatehouse_metrics_dropped_total", {}, 0],
     ["gatehouse_breaker_state", FAILING, 2],
