@@ -4,6 +4,7 @@ import { flood } from "./flood.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { limits } from "./limits.ts"
+import { overload } from "./overload.ts"
 import { plain } from "./plain.ts"
 import { provider } from "./provider.ts"
 import { quota } from "./quota.ts"
@@ -17,6 +18,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   streaming,
   idle,
   limits,
+  overload,
   quota,
   flood,
   identity,
