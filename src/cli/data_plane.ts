@@ -3,7 +3,7 @@ import { openDoor } from "../edge/open.ts"
 import type { Door } from "../edge/serve.ts"
 import { ClientGuard } from "../gateway/client_guard.ts"
 import { Gateway } from "../gateway/gateway.ts"
-import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
+import type { FromWorker, Generation, LimitMemory, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { Questions } from "../gateway/questions.ts"
 import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
@@ -12,6 +12,7 @@ import { UsageBatch } from "../gateway/usage_batch.ts"
 import { Authenticator } from "../identity/authenticator.ts"
 import { after } from "../lib/after.ts"
 import { now } from "../lib/clock.ts"
+import type { HashKey } from "../lib/keyed_hash.ts"
 import { VERSION } from "../lib/version.ts"
 import { Accounting, AttemptCounter, countAuthentications, countRelayed } from "../observe/account.ts"
 import { SERIES } from "../observe/catalogue.ts"
@@ -19,13 +20,16 @@ import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
 import { LimitCounts } from "../observe/limit_counts.ts"
 import { LineBuffer } from "../observe/line_buffer.ts"
+import type { Log } from "../observe/log.ts"
 import { createLog } from "../observe/log_json.ts"
 import { Series, seriesKey } from "../observe/series.ts"
 import { countShed } from "../observe/shed_counts.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { LimitLog } from "../policies/limit_log.ts"
+import type { ExactTake, Limits } from "../policies/limits.ts"
 import { Relays } from "../realtime/relays.ts"
-import { LimitTable } from "../store/limit_table.ts"
+import { Spending } from "../store/limit_spending.ts"
+import { LimitTable, slotsOf } from "../store/limit_table.ts"
 import type { QuotaTake, QuotaUnits } from "../store/quota_usage.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
@@ -50,6 +54,7 @@ export class DataPlane {
   readonly #shedding: Shedding
   readonly #loadWatch: LoadWatch
   readonly #limitCounts: LimitCounts
+  readonly #limits: Limits & { key: HashKey }
   readonly #guard: ClientGuard
   readonly #usage: UsageBatch
   readonly #everySecond: ReturnType<typeof setInterval>
@@ -99,6 +104,7 @@ export class DataPlane {
     })
     this.#guard.take({ blocked: init.abuse.blocked, ended: [] })
     this.#usage = new UsageBatch((counts) => post({ kind: "usage", counts }), Date.now)
+    this.#limits = this.#shareLimits(init.limits, log)
     const runtime = {
       usage: this.#usage,
       guard: this.#guard,
@@ -127,13 +133,7 @@ export class DataPlane {
         random: Math.random,
         log,
         identity: this.#identity,
-        limits: {
-          table: new LimitTable(init.limits.table),
-          key: init.limits.key,
-          counter: (limit: string) => this.#limitCounts.counter(limit),
-          log: new LimitLog(log, now),
-          after,
-        },
+        limits: this.#limits,
         quotas: {
           take: (takes: readonly QuotaTake[]) => this.#questions.ask({ kind: "quota", takes }),
           giveBack: (units: readonly QuotaUnits[]) => post({ kind: "quota_back", units }),
@@ -196,6 +196,11 @@ export class DataPlane {
       case "told":
         this.#questions.told(message.id, message.reply)
         return
+      case "limit_key":
+        this.#limits.key = message.key
+        // Limits are compiled by it.
+        this.#apply(this.#generation)
+        return
       case "blocks":
         this.#guard.take(message.change)
         return
@@ -208,6 +213,17 @@ export class DataPlane {
   /** Something this thread did that nothing caught: recorded, and survived. */
   fault(kind: FaultKind, error: unknown): void {
     this.#faults.record(kind, error)
+  }
+
+  #shareLimits({ table, spending, key }: LimitMemory, log: Log): Limits & { key: HashKey } {
+    return {
+      table: new LimitTable(table, spending && new Spending(spending, slotsOf(table))),
+      key,
+      counter: (limit) => this.#limitCounts.counter(limit),
+      log: new LimitLog(log, now),
+      after,
+      ...(spending !== undefined && { exact: (take: ExactTake) => this.#questions.ask(take) }),
+    }
   }
 
   #setPoolGauges(): void {

@@ -26,6 +26,7 @@ import { watchFaults } from "./faults.ts"
 import { ControlIdentity } from "./identity.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
+import { type OpenSharedLimits, openSharedLimits } from "./shared_limits.ts"
 import { watchSignals } from "./signals.ts"
 import { startThread } from "./thread.ts"
 
@@ -63,6 +64,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let store: Store | undefined
   let identity: ControlIdentity | undefined
   let ledger: OpenLedger | undefined
+  let sharedLimits: OpenSharedLimits | undefined
   try {
     const counts = new Counts()
     store = await openConfiguredStore(config, counts, log)
@@ -71,6 +73,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     const current = () => control?.config ?? config
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
+    sharedLimits = await openSharedLimits(config, { after, counts, log })
     control = await openControl({
       config,
       load,
@@ -78,6 +81,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       startThread,
       identity,
       ledger,
+      sharedLimits,
       builtinRoutes,
       version: VERSION,
       log,
@@ -116,6 +120,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     watch?.close()
     unwatchFaults()
     identity?.close()
+    await sharedLimits?.close()
     await ledger?.close()
     await store?.close()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))

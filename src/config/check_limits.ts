@@ -1,5 +1,6 @@
 import { didYouMean } from "../lib/suggest.ts"
 import { type LimitOptions, limitsOf, nameOf, partsOf } from "../policies/limit_options.ts"
+import { toRedisSettings } from "../store/redis_settings.ts"
 import type { Decoded } from "./decode.ts"
 import type { Path } from "./problem.ts"
 import type { Report } from "./report.ts"
@@ -13,11 +14,20 @@ export function checkLimits(decoded: Decoded, report: Report): void {
     const isList = Array.isArray(options)
     for (const [i, limit] of limitsOf(options).entries()) places.push([limit, isList ? [...at, i] : at])
   }
+  const { sync_interval } = config.limits
+  if (sync_interval < 10 || sync_interval > 5000)
+    report.problem(["limits", "sync_interval"], "must be 10ms to 5s")
+  const redis = config.redis === undefined ? undefined : toRedisSettings(config.redis)
+  if (typeof redis === "string") report.problem(["redis"], redis)
   collect(config.defaults.rate_limit, ["defaults", "rate_limit"])
   for (const [i, route] of config.routes.entries())
     collect(route.rate_limit, ["routes", routeIndex[i]!, "rate_limit"])
   if (!brokenSections.has("auth")) for (const [limit, at] of places) checkCallers(decoded, limit, at, report)
   checkShared(places, report)
+  if (config.redis !== undefined || brokenSections.has("redis")) return
+  for (const [limit, at] of places)
+    if (limit.exact)
+      report.warning([...at, "exact"], "has no effect: there is no redis to share the limit by")
 }
 
 function checkCallers({ config }: Decoded, limit: LimitOptions, at: Path, report: Report): void {

@@ -8,12 +8,6 @@ import { Problems, type Tree } from "./tree.ts"
 
 const SERVICE_URL = /^([A-Z][A-Z0-9_]{0,62})_SERVICE_URL$/
 
-/** Settings of the same family that do nothing in this version: said aloud rather than ignored in silence. */
-const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  REDIS_HOST: "Redis is not used",
-  REDIS_PORT: "Redis is not used",
-}
-
 /** Policies of every route: what anybody expects of a gateway that was told nothing else. */
 const DEFAULTS: { readonly [policy: string]: Tree } = { request_id: {}, access_log: {} }
 
@@ -30,7 +24,8 @@ const NOTHING_SET: Problem = {
  * Every route has the policies `request_id` and `access_log`. With `SECRET_KEY`, which signs and verifies tokens,
  * every route needs a caller. `STORE_URL`, else `DATABASE_URL`, is the store. `DEBUG=true` sets log.level to debug
  * and lets the endpoints of identity answer over plain http. `RATE_LIMIT_PER_SECOND` is what each caller may send
- * a second, on all routes together; twice as many may come at once. With a file none of these is read, unless the
+ * a second, on all routes together; twice as many may come at once; several machines share it by the Redis at
+ * `REDIS_HOST` and `REDIS_PORT` (6379). With a file none of these is read, unless the
  * file refers to it.
  */
 export function configFromEnv(env: Environment = process.env): Loaded {
@@ -55,12 +50,10 @@ export function configFromEnv(env: Environment = process.env): Loaded {
     services[name] = { instances: urls }
     routes.push({ path: `${prefix}/${name}/*`, service: name, websocket: "relay" })
   }
-  for (const [variable, effect] of Object.entries(WITHOUT_EFFECT)) {
-    if (env[variable]) warnings.push({ path: variable, message: `has no effect in this version: ${effect}` })
-  }
   const debug = readDebug(env, problems)
   const auth = readAuth(env, debug, problems, warnings)
   const store = readStore(env, problems)
+  const redis = readRedis(env, problems, warnings)
   const limit = readLimit(env, problems)
   if (problems.length > 0) return { ok: false, problems, warnings }
   const tree = {
@@ -70,6 +63,7 @@ export function configFromEnv(env: Environment = process.env): Loaded {
     routes,
     ...(auth !== undefined && { auth }),
     ...(store !== undefined && { store }),
+    ...(redis !== undefined && { redis }),
   }
   const loaded = configFromTree(tree, {}, process.cwd(), new Problems())
   if (routes.length > 0) return { ...loaded, warnings: [...warnings, ...loaded.warnings] }
@@ -142,6 +136,24 @@ function readStore(env: Environment, problems: Problem[]): Tree | undefined {
   const parsed = parseStoreUrl(url)
   if (typeof parsed === "string") problems.push({ path: variable, message: parsed })
   return literal(url)
+}
+
+function readRedis(env: Environment, problems: Problem[], warnings: Problem[]): Tree | undefined {
+  const { REDIS_HOST: host, REDIS_PORT: port } = env
+  if (!host) {
+    if (port) warnings.push({ path: "REDIS_PORT", message: "has no effect without REDIS_HOST" })
+    return undefined
+  }
+  if (port && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535))
+    problems.push({
+      path: "REDIS_PORT",
+      message: "expected a port from 1 to 65535",
+      value: shown([], port),
+    })
+  const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host
+  if (!/^[A-Za-z0-9._-]+$|^\[[0-9A-Fa-f:.]+\]$/.test(name))
+    problems.push({ path: "REDIS_HOST", message: "expected a host name or an address" })
+  return `redis://${name}:${port || 6379}`
 }
 
 /** The text as a file would hold it: what looks like a placeholder in it is none. */

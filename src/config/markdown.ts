@@ -62,7 +62,7 @@ With no \`-c\`, no \`GATEHOUSE_CONFIG\` and no \`gatehouse.yaml\`, \`.yml\`, \`.
 | \`STORE_URL\`, else \`DATABASE_URL\` | \`store\`. |
 | \`DEBUG\` | \`true\`: \`log.level\` is \`debug\`, and \`auth.https\` is \`off\`. |
 | \`RATE_LIMIT_PER_SECOND\` | Policy \`rate_limit\` of every route: so many requests a second of each caller, on all routes together; twice as many at once. |
-| \`REDIS_HOST\`, \`REDIS_PORT\` | None in this version; a warning says so. |
+| \`REDIS_HOST\`, \`REDIS_PORT\` | \`redis\`: the server by which several machines share their limits; port 6379 by default. |
 
 When there is a file, none of these is read unless the file refers to it.`
 

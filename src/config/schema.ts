@@ -4,6 +4,7 @@ import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
 import { AbuseSchema } from "../safety/abuse_options.ts"
+import { RedisSchema } from "../store/redis_settings.ts"
 import { ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
 
 type PolicyList = (typeof ORDER)[number]
@@ -269,8 +270,13 @@ const LimitsSchema = strictObject(
       description:
         "Callers with a bucket that is not full, at a time: 23 to 46 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
     }),
+    sync_interval: Duration({
+      default: "100ms",
+      description:
+        "With `redis`: how often machines tell each other what was taken (10ms to 5s). On several machines as much more gets through at worst as the others admit in this time.",
+    }),
   },
-  { default: {}, description: "Memory of the policy `rate_limit`." },
+  { default: {}, description: "Memory of the policy `rate_limit`, and how machines share it." },
 )
 
 const UsageSchema = strictObject(
@@ -295,6 +301,7 @@ export const ConfigSchema = strictObject({
         "Where accounts, keys and records are kept: `sqlite:./gatehouse.db`, or `postgres://user:password@host/db`.",
     }),
   ),
+  redis: Type.Optional(RedisSchema),
   auth: Type.Optional(AuthSchema),
   limits: LimitsSchema,
   usage: Type.Optional(UsageSchema),

@@ -63,7 +63,7 @@ export class Control {
     })
     this.#startedAt = options.now()
     this.#memory = createUpstreamMemory(options.workers)
-    this.#limits = new LimitKeeper(options.config.limits.max_keys)
+    this.#limits = options.sharedLimits?.keeper ?? new LimitKeeper(options.config.limits.max_keys)
     this.abuse = new AbuseKeeper({
       ...options,
       record: (record) => options.identity.record(record),
@@ -114,6 +114,7 @@ export class Control {
       log: options.log,
       after: options.after,
     })
+    this.#limits.onKey((key) => this.#supervisor.broadcast({ kind: "limit_key", key }))
     options.identity.onChange((change) => this.#supervisor.broadcast({ kind: "identity", change }))
   }
 
@@ -253,6 +254,7 @@ export class Control {
     const { log } = this.#options
     this.#health.apply(config.services, this.#generation.slots)
     this.abuse.apply(config)
+    this.#options.sharedLimits?.sync.apply(config.limits.sync_interval)
     this.#tls.watch(config.server.tls)
     this.#reloads.ok++
     const fixed = restartNeeded(this.#options.config, config)
@@ -310,7 +312,8 @@ export class Control {
   }
 
   async #answer(question: ControlQuestion): Promise<ControlReply | undefined> {
-    const { identity, ledger } = this.#options
+    const { identity, ledger, sharedLimits } = this.#options
+    if (question.kind === "limit") return sharedLimits?.sync.take(question)
     return question.kind === "quota" ? ledger?.quotas.answer(question) : identity.answer(question)
   }
 

@@ -5,6 +5,8 @@ import type { AuthFailure, IdentityState, Question, Reply } from "../identity/me
 import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import type { LimitKeeper } from "./limit_keeper.ts"
+import type { LimitSync } from "./limit_sync.ts"
 import type { LineWriter } from "./line_writer.ts"
 import type { QuotaKeeper } from "./quota_keeper.ts"
 import type { BuiltinRoute } from "./snapshot.ts"
@@ -32,6 +34,12 @@ export interface Ledger {
   readonly usage: UsageKeeper
 }
 
+/** Rate limits, and what tells other machines of them. */
+export interface SharedLimits {
+  readonly keeper: LimitKeeper
+  readonly sync: Pick<LimitSync, "take" | "apply">
+}
+
 /** What the control plane is given. */
 export interface ControlOptions {
   readonly config: Config
@@ -42,6 +50,8 @@ export interface ControlOptions {
   readonly identity: IdentityPort
   /** `undefined`: config names no store. */
   readonly ledger: Ledger | undefined
+  /** Buckets that are shared with other machines; `undefined`: config names no Redis. */
+  readonly sharedLimits?: SharedLimits | undefined
   /** The built-in endpoints, which have metrics of their own. */
   readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
   readonly version: string

@@ -1,4 +1,5 @@
 import type { Question, Replies, Reply } from "../identity/messages.ts"
+import type { ExactAnswer, ExactTake } from "../policies/limits.ts"
 import type { QuotaAnswer } from "../policies/quotas.ts"
 import type { QuotaTake } from "../store/quota_usage.ts"
 
@@ -9,10 +10,11 @@ export interface QuotaQuestion {
 }
 
 /** What a worker cannot know by itself and asks the control plane. */
-export type ControlQuestion = Question | QuotaQuestion
-export type ControlReply = Reply | QuotaAnswer
+export type ControlQuestion = Question | QuotaQuestion | ExactTake
+export type ControlReply = Reply | QuotaAnswer | ExactAnswer
 
 /** The answer to each kind of question. */
 export interface ControlReplies extends Replies {
   readonly quota: QuotaAnswer
+  readonly limit: ExactAnswer
 }

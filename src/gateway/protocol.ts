@@ -33,6 +33,8 @@ export interface PemPair {
 export interface LimitMemory {
   /** Made by `createLimitMemory`. */
   readonly table: SharedArrayBuffer
+  /** What other machines are to know, made by `createSpendingMemory`; `undefined`: there are none. */
+  readonly spending?: SharedArrayBuffer | undefined
   readonly key: HashKey
 }
 
@@ -68,6 +70,8 @@ export type ToWorker =
   | { readonly kind: "ping" }
   /** The answer to the question of this number; `undefined`: there is none to be had just now. */
   | { readonly kind: "told"; readonly id: number; readonly reply: ControlReply | undefined }
+  /** Callers are hashed by this key from now on. */
+  | { readonly kind: "limit_key"; readonly key: HashKey }
   /** Who is blocked from now on, and who is not any more. */
   | { readonly kind: "blocks"; readonly change: BlockChange }
   /** What has changed: added revocations, and all keys of each issuer named. */

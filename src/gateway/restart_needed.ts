@@ -19,6 +19,7 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["admin.port", (config) => config.admin.port],
   ["store", (config) => config.store],
   ["limits.max_keys", (config) => config.limits.max_keys],
+  ["redis", (config) => JSON.stringify(config.redis)],
   ["log.level", (config) => config.log.level],
   ["store", (config) => config.store],
 ]

@@ -15,6 +15,18 @@ export const CONTROL_METRICS: readonly Metric[] = [
     labels: [],
   },
   {
+    name: "gatehouse_redis_up",
+    help: "1 while Redis answers in time; only where config names one.",
+    type: "gauge",
+    labels: [],
+  },
+  {
+    name: "gatehouse_limit_sync_total",
+    help: "Buckets of rate limits other machines were told of; failed: tried again while it matters.",
+    type: "counter",
+    labels: ["result"],
+  },
+  {
     name: "gatehouse_blocks_total",
     help: "Blocks of clients, by the violation that was one too many; operator: by hand.",
     type: "counter",

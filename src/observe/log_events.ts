@@ -85,6 +85,17 @@ export const LOG_EVENTS = [
     "A `client` may come again; `why`: time, lifted (by an operator or a reload) or room (for others). At most 10 lines a second; `untold` came between.",
   ],
   [
+    "limits.joined",
+    "info",
+    "Callers are told apart as on the other machines: all begin with a full bucket here.",
+  ],
+  ["redis.available", "info", "Redis answers; `first` since the start."],
+  [
+    "redis.unavailable",
+    "error",
+    "Redis does not answer as it should, for a `reason`: until it does, each machine limits by itself.",
+  ],
+  [
     "quota.warning",
     "warn",
     "A `subject` has used 80 or 100 `percent` of a `quota`; once a period for each. With a row in the table of events.",

@@ -8,7 +8,7 @@ import { type Bucket, Decision, type LimitTable } from "../store/limit_table.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { compileKeyPart, type KeyPart } from "./limit_key.ts"
 import { type LimitOptions, nameOf, partsOf } from "./limit_options.ts"
-import type { Limits } from "./limits.ts"
+import type { ExactAnswer, Limits } from "./limits.ts"
 import type { PolicyRoute } from "./policy.ts"
 
 /** A rate as it applies to some callers, with what is said of it in every answer. */
@@ -24,6 +24,9 @@ export interface RatedBucket extends Bucket {
 
 /** Nobody owes more buckets than this, whatever clock or rate put the debt there. */
 const BUCKETS_OF_DEBT = 8
+/** The same where each of several machines may fill one before they know of each other, for a minute at most. */
+const SHARED_BUCKETS_OF_DEBT = 64
+const SHARED_DEBT_MS = 60_000
 
 const hash = new KeyedHash()
 
@@ -34,6 +37,8 @@ const hash = new KeyedHash()
 export class Limit {
   readonly name: string
   readonly enforced: boolean
+  /** Redis is asked each time. */
+  readonly exact: boolean
   readonly headers: boolean
   readonly count: LimitCount
   readonly decision = new Decision()
@@ -62,6 +67,7 @@ export class Limit {
   constructor(options: LimitOptions, limits: Limits, route: PolicyRoute) {
     this.name = nameOf(options)
     this.enforced = options.mode === "enforce"
+    this.exact = options.exact && limits.exact !== undefined
     this.headers = options.headers
     this.count = limits.counter(this.name)
     this.#table = limits.table
@@ -69,7 +75,7 @@ export class Limit {
     this.#key = [hash.high, hash.low]
     const overflow = hash.low
     const rated = (each: Pick<LimitOptions, "rate" | "burst">) =>
-      compileBucket(this.name, each, overflow, options.queue?.timeout)
+      compileBucket(this.name, each, overflow, options.queue?.timeout, limits.exact !== undefined, this.exact)
     this.#parts = partsOf(options).map((part) => compileKeyPart(part, route))
     this.#base = rated(options)
     this.#byRole = Object.entries(options.roles).map(([role, each]) => [role, rated(each)])
@@ -125,6 +131,31 @@ export class Limit {
     this.#table.giveBack(this.#high, this.#low, this.bucket, this.cost)
   }
 
+  /** Asks all machines for what `take` has taken here. `undefined`: nobody knows. */
+  askAll(ask: NonNullable<Limits["exact"]>): Promise<ExactAnswer | undefined> {
+    const { toleranceMs, emissionMs, longestMs = toleranceMs } = this.bucket
+    const chargeMs = this.cost * emissionMs
+    return ask({ kind: "limit", high: this.#high, low: this.#low, chargeMs, toleranceMs, longestMs })
+  }
+
+  /**
+   * Takes note of what all machines say, of the request that was addressed last; `undefined`: nothing. What they
+   * know otherwise than it `passed` is told them later.
+   */
+  learn(answer: ExactAnswer | undefined, passed: boolean, nowMs: number): void {
+    const table = this.#table
+    const known = answer?.allowed ?? false
+    if (known !== passed) table.note(this.#high, this.#low, this.bucket, passed ? this.cost : -this.cost)
+    if (answer === undefined) return
+    const slot = table.slotOf(this.#high, this.#low)
+    if (slot !== -1) table.raise(slot, table.keyAt(slot), nowMs + answer.aheadMs)
+  }
+
+  /** Brings `decision` up to date after `learn`: it is what would come of asking once more. */
+  look(nowMs: number): void {
+    this.#table.peek(this.#high, this.#low, this.bucket, this.cost, nowMs, this.decision)
+  }
+
   /** A place in the queue: what gives back what was taken, also when other requests have been asked about since. */
   place(): () => void {
     const [high, low, bucket, cost] = [this.#high, this.#low, this.bucket, this.cost]
@@ -169,16 +200,22 @@ function compileBucket(
   { rate, burst: most }: Pick<LimitOptions, "rate" | "burst">,
   overflow: number,
   queueMs: number | undefined,
+  shared: boolean,
+  exact: boolean,
 ): RatedBucket {
   const parsed = parseRate(rate)
   if (typeof parsed === "string") throw new Error(`compiling rate_limit: ${parsed}`)
   const emissionMs = parsed.perMs / parsed.count
   const burst = most ?? parsed.count
   const toleranceMs = emissionMs * burst
-  const base = { emissionMs, longestMs: BUCKETS_OF_DEBT * toleranceMs + (queueMs ?? 0), overflow }
+  const debtMs = shared
+    ? SHARED_BUCKETS_OF_DEBT * toleranceMs + SHARED_DEBT_MS
+    : BUCKETS_OF_DEBT * toleranceMs
+  const base = { emissionMs, longestMs: debtMs + (queueMs ?? 0), overflow }
   return {
     ...base,
     toleranceMs,
+    exact,
     burst,
     policyText: `"${name}";q=${burst};w=${Math.max(1, Math.ceil(toleranceMs / 1000))}`,
     debt: { ...base, toleranceMs: Number.POSITIVE_INFINITY },

@@ -72,6 +72,11 @@ export const LimitSchema = Type.Object(
       default: "enforce",
       description: "`shadow` counts and logs what it would refuse, refuses nothing and adds no headers.",
     }),
+    exact: Type.Boolean({
+      default: false,
+      description:
+        "With `redis`: ask it at every request, so that not one too many gets through on several machines. Takes a round trip, at most 50 ms; without an answer in time this machine decides.",
+    }),
     queue: Type.Optional(
       Type.Object(
         {
@@ -149,6 +154,9 @@ export function checkLimits(limits: readonly LimitOptions[], route: PolicyRoute)
       say("queue.timeout: must be over 0 and at most 60s")
     if (limit.queue !== undefined && limit.mode === "shadow")
       say("queue: a limit in shadow lets everything through, so nothing can wait")
+    if (limit.exact && limit.mode === "shadow") say("exact: a limit in shadow refuses nobody; leave it out")
+    if (limit.exact && limits.some((each) => each.queue !== undefined))
+      say("exact: nobody can wait for their turn on the same route; leave out queue or exact")
     for (const entry of limit.exempt.ips)
       if (!isAddressRange(entry))
         say(`exempt.ips: ${entry} is neither an address nor a range such as 10.0.0.0/8`)

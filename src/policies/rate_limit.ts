@@ -4,6 +4,7 @@ import { Limit } from "./limit.ts"
 import { writeLimitHeaders } from "./limit_headers.ts"
 import { checkLimits, LimitsSchema, limitsOf } from "./limit_options.ts"
 import { waitForTurn, waitOf } from "./limit_queue.ts"
+import type { ExactAnswer, Limits } from "./limits.ts"
 import { definePolicy, type PolicySteps } from "./policy.ts"
 
 /**
@@ -22,6 +23,7 @@ export const rateLimit = definePolicy({
     const all = limitsOf(options).map((each) => new Limit(each, shared, route))
     const enforced = all.filter((limit) => limit.enforced)
     const shadows = all.filter((limit) => !limit.enforced)
+    const asksAll = enforced.some((limit) => limit.exact)
     /** Of the request at hand: the limits it is not exempt from. */
     const asked: Limit[] = []
 
@@ -31,15 +33,43 @@ export const rateLimit = definePolicy({
       for (let i = 0; i < enforced.length; i++) if (enforced[i]!.address(exchange)) asked.push(enforced[i]!)
       const refusing = takeAll(asked, nowMs)
       writeLimitHeaders(asked, refusing, exchange)
-      if (refusing !== undefined) {
-        refusing.count.refused()
-        shared.log.exceeded(refusing.name, "enforce", exchange)
-        const retryAfterS = Math.max(1, Math.ceil(refusing.decision.retryAfterMs / 1000))
-        return fail("RATE_LIMITED", {
-          details: { limit: refusing.name, retry_after: retryAfterS },
-          retryAfterS,
-        })
-      }
+      if (refusing !== undefined) return refuse(refusing, exchange)
+      if (asksAll && asked.some((limit) => limit.exact)) return askAll(exchange, [...asked])
+      return admit(exchange, nowMs)
+    }
+
+    function refuse(refusing: Limit, exchange: Exchange): Failure {
+      refusing.count.refused()
+      shared.log.exceeded(refusing.name, "enforce", exchange)
+      const retryAfterS = Math.max(1, Math.ceil(refusing.decision.retryAfterMs / 1000))
+      return fail("RATE_LIMITED", {
+        details: { limit: refusing.name, retry_after: retryAfterS },
+        retryAfterS,
+      })
+    }
+
+    /** After this machine has admitted it. Others are asked about meanwhile, so what limits hold is found again. */
+    async function askAll(exchange: Exchange, mine: readonly Limit[]): Promise<Failure | undefined> {
+      const asking = mine.filter((limit) => limit.exact)
+      const answers = await askInTime(asking, shared)
+      const nowMs = now()
+      let refusing: Limit | undefined
+      for (const limit of mine) limit.address(exchange)
+      const refused = asking.filter((_, i) => answers[i]?.allowed === false)
+      if (refused.length > 0) for (const limit of mine) limit.giveBack()
+      for (const [i, limit] of asking.entries()) limit.learn(answers[i], refused.length === 0, nowMs)
+      for (const limit of mine) limit.look(nowMs)
+      for (const limit of refused)
+        if (refusing === undefined || limit.decision.retryAfterMs > refusing.decision.retryAfterMs)
+          refusing = limit
+      writeLimitHeaders(mine, refusing, exchange)
+      if (refusing !== undefined) return refuse(refusing, exchange)
+      asked.length = 0
+      asked.push(...mine)
+      return admit(exchange, nowMs)
+    }
+
+    function admit(exchange: Exchange, nowMs: number): Failure | undefined | Promise<Failure | undefined> {
       for (let i = 0; i < asked.length; i++) {
         const limit = asked[i]!
         if (limit.waitMs > 0) limit.count.queued()
@@ -71,6 +101,28 @@ export const rateLimit = definePolicy({
     }
   },
 })
+
+/** Longest wait for the answer of other machines, in ms. */
+const PATIENCE_MS = 50
+
+/** The answers there are in time; one after another is `undefined` when it is not. */
+async function askInTime(
+  asking: readonly Limit[],
+  { exact, after }: Limits,
+): Promise<readonly (ExactAnswer | undefined)[]> {
+  const answers: (ExactAnswer | undefined)[] = asking.map(() => undefined)
+  const late = Promise.withResolvers<void>()
+  const cancel = after(PATIENCE_MS, late.resolve)
+  const all = Promise.all(
+    asking.map(async (limit, i) => {
+      answers[i] = await limit.askAll(exact!)
+    }),
+  )
+  await Promise.race([all, late.promise])
+  cancel()
+  // Those that come later change nothing any more.
+  return [...answers]
+}
 
 /** Takes from all, or from none: then the one that makes the client wait longest is returned. */
 function takeAll(limits: readonly Limit[], nowMs: number): Limit | undefined {

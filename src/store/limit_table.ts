@@ -1,3 +1,5 @@
+import type { Spending } from "./limit_spending.ts"
+
 /** A token bucket: `burst` tokens, one more each `emissionMs`. */
 export interface Bucket {
   /** Time a token takes to come back, in ms; above 0. */
@@ -9,6 +11,8 @@ export interface Bucket {
    * 8 times the tolerance.
    */
   readonly longestMs?: number
+  /** What is taken is not noted for other machines: they learn it otherwise. Default: it is. */
+  readonly exact?: boolean
   /** Unsigned 32-bit number, the same for all keys that may share a bucket when their set is full. */
   readonly overflow: number
 }
@@ -82,15 +86,17 @@ export class LimitTable {
   readonly #bits: BigInt64Array
   readonly #shared: BigInt64Array
   readonly #setMask: number
+  readonly #spending: Spending | undefined
   /** Number of this thread among those that use the table, from 1. */
   readonly #me: number
   /** One double seen as its bits. */
   readonly #double = new Float64Array(1)
   readonly #doubleBits = new BigInt64Array(this.#double.buffer)
 
-  /** `memory`: made by `createLimitMemory`. */
-  constructor(memory: SharedArrayBuffer) {
-    const slots = (memory.byteLength - LOCK_BYTES) / BYTES_PER_SLOT
+  /** `memory`: made by `createLimitMemory`. `spending`: notes what is taken for other machines; shared buckets are not. */
+  constructor(memory: SharedArrayBuffer, spending?: Spending) {
+    const slots = slotsOf(memory)
+    this.#spending = spending
     const keysAt = LOCK_BYTES + (slots / WAYS) * 8
     this.#me = Atomics.add(new Int32Array(memory, 0, 1), 0, 1) + 1
     this.#locks = new Int32Array(memory, 64, STRIPES)
@@ -124,7 +130,10 @@ export class LimitTable {
       // In this order: the key is read after the time, or it could be another's time.
       if (this.#keys[slot] !== key) continue
       decide(this.#toDouble(seen), bucket, cost, nowMs, into)
-      if (this.#swap(this.#bits, slot, seen, into.nextMs)) return
+      if (this.#swap(this.#bits, slot, seen, into.nextMs)) {
+        if (into.allowed) this.#spend(slot, bucket, cost)
+        return
+      }
     }
   }
 
@@ -152,7 +161,39 @@ export class LimitTable {
       const at = slot === -1 ? this.#sharedAt(set, bucket) : slot
       const seen = Atomics.load(times, at)
       if (slot !== -1 && this.#keys[slot] !== key) continue
-      if (this.#swap(times, at, seen, this.#toDouble(seen) - cost * bucket.emissionMs)) return
+      if (!this.#swap(times, at, seen, this.#toDouble(seen) - cost * bucket.emissionMs)) continue
+      if (slot !== -1) this.#spend(slot, bucket, -cost)
+      return
+    }
+  }
+
+  /** Notes for other machines what was taken from a bucket that is `exact`, as they could not be told. */
+  note(high: number, low: number, bucket: Bucket, cost: number): void {
+    const slot = this.slotOf(high, low)
+    if (slot !== -1) this.#spend(slot, { ...bucket, exact: false }, cost)
+  }
+
+  /** Where a key is; -1: nowhere. */
+  slotOf(high: number, low: number): number {
+    return this.#find(keyOf(high, low), (low & this.#setMask) * WAYS)
+  }
+
+  /** 53 bits of the key's hash; 0: the slot has none. */
+  keyAt(slot: number): number {
+    return this.#keys[slot]!
+  }
+
+  /** Arrival time on the clock of `take`, in ms. */
+  tatAt(slot: number): number {
+    return this.#tats[slot]!
+  }
+
+  /** Moves the arrival time of a key forward to this, if it is not there yet and the slot still is the key's. */
+  raise(slot: number, key: number, tatMs: number): void {
+    for (;;) {
+      const seen = Atomics.load(this.#bits, slot)
+      if (this.#keys[slot] !== key || this.#toDouble(seen) >= tatMs) return
+      if (this.#swap(this.#bits, slot, seen, tatMs)) return
     }
   }
 
@@ -198,10 +239,13 @@ export class LimitTable {
         const seen = Atomics.load(this.#bits, slot)
         const tat = this.#toDouble(seen)
         if (tat !== 0 && tat >= nowMs - CLOCK_SKEW_MS) continue
+        // Idle, but its last takes are not told yet.
+        if (this.#spending?.owes(slot)) continue
         const old = this.#keys[slot]!
         this.#keys[slot] = 0
         if (this.#swap(this.#bits, slot, seen, into.nextMs)) {
           this.#keys[slot] = key
+          this.#spend(slot, bucket, cost)
           return true
         }
         // Charged this very moment: it is not idle any more.
@@ -212,6 +256,12 @@ export class LimitTable {
     } finally {
       Atomics.compareExchange(this.#locks, stripe, this.#me, 0)
     }
+  }
+
+  #spend(slot: number, bucket: Bucket, cost: number): void {
+    if (this.#spending === undefined || bucket.exact) return
+    const { emissionMs, toleranceMs, longestMs = 8 * toleranceMs } = bucket
+    this.#spending.add(slot, cost * emissionMs, longestMs)
   }
 
   #lock(stripe: number): void {
@@ -238,8 +288,13 @@ export class LimitTable {
   }
 }
 
-/** 53 bits, which a double holds exactly; never 0, which is no key. */
-function keyOf(high: number, low: number): number {
+/** Slots a table in this memory has. */
+export function slotsOf(memory: SharedArrayBuffer): number {
+  return (memory.byteLength - LOCK_BYTES) / BYTES_PER_SLOT
+}
+
+/** 53 bits of a hash of 64, which a double holds exactly; never 0, which is no key. */
+export function keyOf(high: number, low: number): number {
   return (high & 0x1fffff) * 0x1_0000_0000 + (low >>> 0) || 1
 }
 

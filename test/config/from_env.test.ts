@@ -37,12 +37,22 @@ describe("[I-env] a start from the environment alone", () => {
     const env = {
       A_SERVICE_URL: "http://a",
       ACCESS_TOKEN_EXPIRE_MINUTES: "30",
-      REDIS_HOST: "redis",
       REDIS_PORT: "6379",
     }
     const loaded = configFromEnv(env)
     expect(loaded.ok).toBe(true)
     expect(loaded.warnings.map((each) => each.path).sort()).toEqual(Object.keys(env).slice(1).sort())
+  })
+
+  test("[I-env I-rl.redis] REDIS_HOST and REDIS_PORT name the Redis by which machines share limits", () => {
+    const redisOf = (env: object) => {
+      const loaded = configFromEnv({ A_SERVICE_URL: "http://a", ...env })
+      return loaded.ok ? loaded.config.redis : loaded.problems.map(({ path }) => path)
+    }
+    expect(redisOf({ REDIS_HOST: "cache" })).toBe("redis://cache:6379")
+    expect(redisOf({ REDIS_HOST: "::1", REDIS_PORT: "7000" })).toBe("redis://[::1]:7000")
+    expect(redisOf({ REDIS_HOST: "user:secret@cache" })).toEqual(["REDIS_HOST"])
+    expect(redisOf({ REDIS_HOST: "cache", REDIS_PORT: "70000" })).toEqual(["REDIS_PORT"])
   })
 
   test("[I-env T-5.1] RATE_LIMIT_PER_SECOND limits each caller on all routes together", () => {

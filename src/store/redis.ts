@@ -1,0 +1,189 @@
+import type { EventEmitter } from "node:events"
+import type { Redis as Client, Cluster, RedisOptions } from "ioredis"
+import type { Log } from "../observe/log.ts"
+import type { RedisSettings } from "./redis_settings.ts"
+
+/** A Lua script that runs as one step. Its first key tells a Cluster where, so all keys share a hash tag. */
+export interface Script {
+  /** A word of letters. */
+  readonly name: string
+  readonly lua: string
+}
+
+export interface RedisDeps {
+  readonly log: Log
+  /** Told when Redis begins and ceases to answer. */
+  readonly onUp: (up: boolean) => void
+  readonly random: () => number
+}
+
+type Commander = Pick<Client, "status" | "disconnect">
+/** What the library makes of a script. */
+type Scripts = Readonly<
+  Record<string, (keys: number, ...rest: readonly (string | number)[]) => Promise<unknown>>
+>
+/** Answers as they always were; the type of a client depends on it. */
+type Legacy = { readonly replyMapping: "legacy" }
+
+/** Longest pause between attempts to connect. */
+const LONGEST_PAUSE_MS = 1000
+/** A command may be so many times as late as `command_timeout` before its connection is given up. */
+const GIVE_UP_AFTER = 10
+/** Commands under way; beyond, `run` rejects at once. */
+const MAX_UNDER_WAY = 2000
+
+/**
+ * A Redis that may be away. Nothing is ever queued for it: without a connection `run` rejects at once, and what was
+ * under way on a connection that breaks is rejected too, done or not. It connects again for as long as it is open.
+ */
+export class Redis {
+  /** What the names of all keys begin with. */
+  readonly prefix: string
+  readonly #client: Commander & Scripts
+  readonly #deps: RedisDeps
+  readonly #timeoutMs: number
+  #up: boolean | undefined
+  #underWay = 0
+  #closed = false
+  /** The last that went wrong with the connection. */
+  #reason = "not connected yet"
+
+  constructor(
+    client: Client | Cluster,
+    scripts: readonly Script[],
+    settings: RedisSettings,
+    deps: RedisDeps,
+  ) {
+    this.#client = client as unknown as Commander & Scripts
+    this.#deps = deps
+    this.#timeoutMs = settings.commandTimeoutMs
+    this.prefix = settings.prefix
+    for (const { name, lua } of scripts) client.defineCommand(name, { lua })
+    // The same events in both, whose types differ.
+    const events = client as EventEmitter
+    events.on("error", (error: Error) => {
+      this.#reason = error.message
+    })
+    events.on("close", () => this.#tell(false, this.#reason))
+    // Until the first answer nobody knows.
+    deps.onUp(false)
+  }
+
+  /** Whether the last answer came in time, on a connection that still stands. */
+  get up(): boolean {
+    return this.#up ?? false
+  }
+
+  /** Whether there is a connection to try. */
+  get connected(): boolean {
+    return this.#client.status === "ready"
+  }
+
+  /**
+   * Runs a script; `keys` first, then `args`. Rejects when it fails, when there is no connection, and when the
+   * connection breaks, in which case it may have been run. An answer may be late: after `command_timeout` Redis counts
+   * as away, after ten times as long the connection is given up.
+   */
+  async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    if (!this.connected) throw new Error(`asking Redis: ${this.#reason}`)
+    if (this.#underWay >= MAX_UNDER_WAY) throw new Error("asking Redis: too much is under way")
+    const late = setTimeout(() => this.#tell(false, "its answers take too long"), this.#timeoutMs)
+    const lost = setTimeout(() => this.#client.disconnect(true), this.#timeoutMs * GIVE_UP_AFTER)
+    this.#underWay++
+    const askedAt = performance.now()
+    try {
+      const answer = await this.#client[script.name]!(keys.length, ...keys, ...args)
+      if (performance.now() - askedAt < this.#timeoutMs) this.#tell(true, "")
+      return answer
+    } catch (error) {
+      this.#tell(false, (error as Error).message)
+      throw error
+    } finally {
+      this.#underWay--
+      clearTimeout(late)
+      clearTimeout(lost)
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#client.disconnect()
+  }
+
+  #tell(up: boolean, reason: string): void {
+    if (this.#up === up || this.#closed) return
+    const first = this.#up === undefined
+    this.#up = up
+    this.#deps.onUp(up)
+    if (up) this.#deps.log.info("redis.available", { first })
+    else this.#deps.log.error("redis.unavailable", { reason })
+  }
+}
+
+/** Begins to connect and does not wait. The library is loaded here, as most gateways need none. */
+export async function openRedis(
+  settings: RedisSettings,
+  scripts: readonly Script[],
+  deps: RedisDeps,
+): Promise<Redis> {
+  const { Cluster, Redis: Client } = await import("ioredis")
+  const { target, username, password, sentinelPassword, connectTimeoutMs } = settings
+  const pause = (attempt: number): number =>
+    Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + deps.random() / 2)
+  const tls = settings.tls ? { tls: {} } : {}
+  const common: RedisOptions & Legacy = {
+    replyMapping: "legacy",
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    connectTimeout: connectTimeoutMs,
+    connectionName: "gatehouse",
+    enableOfflineQueue: false,
+    // Ends what is under way whenever the connection breaks; it must not be sent twice.
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: pause,
+    // A master that has become a replica stays one: look for the new one.
+    reconnectOnError: ({ message }) => message.includes("READONLY"),
+  }
+  switch (target.kind) {
+    case "server":
+      return new Redis(
+        new Client(target.url, { ...common, enableAutoPipelining: true }),
+        scripts,
+        settings,
+        deps,
+      )
+    case "sentinel": {
+      const options = {
+        ...common,
+        ...tls,
+        enableAutoPipelining: true,
+        sentinels: target.sentinels.map((each) => ({ ...each })),
+        name: target.name,
+        ...(sentinelPassword !== undefined && { sentinelPassword }),
+        enableTLSForSentinelMode: settings.tls,
+        sentinelRetryStrategy: pause,
+        failoverDetector: true,
+      }
+      return new Redis(new Client(options), scripts, settings, deps)
+    }
+    case "cluster": {
+      const options = {
+        enableOfflineQueue: false,
+        enableAutoPipelining: true,
+        clusterRetryStrategy: pause,
+        redisOptions: { ...common, ...tls },
+        slotsRefreshTimeout: connectTimeoutMs,
+      }
+      return new Redis(
+        new Cluster(
+          target.nodes.map((each) => ({ ...each })),
+          options,
+        ),
+        scripts,
+        settings,
+        deps,
+      )
+    }
+  }
+}
