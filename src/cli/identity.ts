@@ -12,7 +12,7 @@ import { ownUsageRoutes } from "../admin/auth/usage_routes.ts"
 import { wellKnownRoutes } from "../admin/auth/well_known_routes.ts"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
-import { sweepAccounts } from "../identity/account_sweep.ts"
+import { sweepAccounts, sweepAudit } from "../identity/account_sweep.ts"
 import type { Accounts } from "../identity/accounts.ts"
 import type { AuditRecord, CountEvent, IdentityContext, OwnTokens } from "../identity/context.ts"
 import { resolveCredential } from "../identity/credentials.ts"
@@ -85,6 +85,7 @@ export function identitySweeps(
     () => sweepSessions(context),
     () => revocations.sweep(),
     () => sweepAccounts(context),
+    () => sweepAudit(context),
     () => throttle.flush(),
     // Mail that another process left behind.
     () => outbox.deliver(),

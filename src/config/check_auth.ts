@@ -37,6 +37,8 @@ function checkTimes(auth: AuthSettings, report: Report): void {
   }
   within("access_token_ttl", 24 * HOUR_MS, "must be more than 0 and at most 24h", 1000)
   within("refresh_token_ttl", 366 * 24 * HOUR_MS, "must be more than 0 and at most 366d", 1000)
+  within("refresh_token_max_life", 3660 * 24 * HOUR_MS, "must be more than 0 and at most 3660d", 1000)
+  within("audit_retention", 36_600 * 24 * HOUR_MS, "must be at least 1d and at most 36600d", 24 * HOUR_MS)
   within("refresh_grace", HOUR_MS / 12, "must be at most 5m", 0)
   within("leeway", HOUR_MS / 60, "must be at most 60s", 0)
   const { ttl, idle } = auth.session

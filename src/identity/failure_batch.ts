@@ -1,7 +1,10 @@
 import type { AuthFailure } from "./messages.ts"
 
-/** Refusals told one by one between two flushes; beyond, only how many there were for each reason. */
-const MAX_KEPT = 100
+/**
+ * Refusals told one by one between two flushes, which are a second apart; beyond, only how many there were for each
+ * reason. Anybody can have requests refused as fast as the network goes, and each record stays for months.
+ */
+const MAX_KEPT = 10
 /** Different reasons counted; further ones count as "other". */
 const MAX_REASONS = 32
 

@@ -38,6 +38,7 @@ interface Row {
   successor: string | null
   user_id: string
   ended_at: number | null
+  signed_in_at: number
 }
 
 /** Tokens kept of one sign-in. An older one is still refused, but no longer known as one that was used. */
@@ -75,7 +76,7 @@ function tryRefresh(context: IdentityContext, options: RefreshOptions): Promise<
     if (row === undefined) return refused("unknown", "")
     const at = context.wallClock()
     if (row.ended_at !== null) return refused("ended", row.session_id)
-    if (row.expires_at <= at) return refused("expired", row.session_id)
+    if (Math.min(row.expires_at, lifeEndsAt(context, row)) <= at) return refused("expired", row.session_id)
     const user = await findUser(sql, row.user_id)
     if (user?.status !== "active") return refused("disabled", row.session_id)
     const subject = subjectOf(context, user, { sessionId: row.session_id, scope: row.scope })
@@ -86,9 +87,13 @@ function tryRefresh(context: IdentityContext, options: RefreshOptions): Promise<
   })
 }
 
+/** No refresh makes a sign-in last longer: whoever has stolen a token that nobody misses loses it then. */
+const lifeEndsAt = ({ settings }: IdentityContext, { signed_in_at }: Row): number =>
+  signed_in_at + settings().refresh_token_max_life
+
 function findRow(sql: Sql, token: string): Promise<Row | undefined> {
   return sql.get<Row>(
-    `SELECT t.session_id, t.scope, t.expires_at, t.used_at, t.successor, s.user_id, s.ended_at
+    `SELECT t.session_id, t.scope, t.expires_at, t.used_at, t.successor, s.user_id, s.ended_at, s.created_at AS signed_in_at
      FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = $1`,
     [hashOfToken(token)],
   )
@@ -118,7 +123,7 @@ async function rotate(
     [hashOfToken(token), at, sealed],
   )
   if (won === 0) return successorOf(context, token, (await findRow(sql, token)) ?? row, at)
-  const expiresAt = at + settings().refresh_token_ttl
+  const expiresAt = Math.min(at + settings().refresh_token_ttl, lifeEndsAt(context, row))
   await insertRefreshToken(sql, { token: next, sessionId: row.session_id, scope: row.scope, at, expiresAt })
   await sql.run("UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1 AND ended_at IS NULL", [
     row.session_id,

@@ -74,10 +74,13 @@ export async function signIn(
   { asking, kind, method, scope = "" }: SignInOptions,
 ): Promise<SignedIn> {
   const at = context.wallClock()
-  const { refresh_token_ttl, session } = context.settings()
+  const { refresh_token_ttl, refresh_token_max_life, session } = context.settings()
   const sessionId = Bun.randomUUIDv7("hex", at)
   const cookie = kind === "cookie" ? newOpaqueToken(COOKIE_PREFIX, context.randomBytes) : undefined
-  const lifeMs = kind === "cookie" ? Math.min(session.ttl, session.idle) : refresh_token_ttl
+  const lifeMs =
+    kind === "cookie"
+      ? Math.min(session.ttl, session.idle)
+      : Math.min(refresh_token_ttl, refresh_token_max_life)
   await sql.run(
     `INSERT INTO sessions (id, user_id, kind, cookie_hash, client_ip, user_agent, created_at, last_used_at, expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)`,

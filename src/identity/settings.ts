@@ -254,6 +254,11 @@ export const AuthSchema = strictObject(
     }),
     access_token_ttl: Duration({ default: "15m", description: "Life of an access token (at most 24h)." }),
     refresh_token_ttl: Duration({ default: "30d", description: "Life of a refresh token." }),
+    refresh_token_max_life: Duration({
+      default: "180d",
+      description:
+        "Longest life of a sign-in by tokens: no refresh extends it beyond, then its owner signs in again.",
+    }),
     refresh_grace: Duration({
       default: "10s",
       description:
@@ -262,6 +267,10 @@ export const AuthSchema = strictObject(
     leeway: Duration({
       default: "30s",
       description: "Clock difference allowed for in tokens (at most 60s).",
+    }),
+    audit_retention: Duration({
+      default: "400d",
+      description: "How long the audit record is kept (at least 1d); older entries are deleted.",
     }),
     https: Type.Enum(["required", "off"], {
       default: "required",

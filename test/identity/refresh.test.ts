@@ -59,6 +59,28 @@ for (const [name, newUrl] of STORES)
       expect(again.body.refresh_token).toBe(first.body.refresh_token)
     })
 
+    test("[T-4.3] no refresh makes a sign-in last longer than refresh_token_max_life", async () => {
+      const day = 86_400_000
+      const { vm, refresh_token } = await signedIn({ refresh_token_ttl: "5d", refresh_token_max_life: "12d" })
+      let token = refresh_token
+      for (let days = 4; days <= 8; days += 4) {
+        vm.pass(4 * day)
+        const { status, body } = await vm.refresh(token)
+        expect(status).toBe(200)
+        token = body.refresh_token
+      }
+      vm.pass(4 * day - 1)
+      const last = await vm.refresh(token)
+      expect(last.status).toBe(200)
+      vm.pass(1)
+      expect((await vm.refresh(last.body.refresh_token)).status).toBe(401)
+      // The week for which an ended sign-in is kept begins then.
+      vm.pass(7 * day)
+      await vm.sweep()
+      await vm.sweep()
+      expect(await vm.store.all("SELECT id FROM sessions")).toEqual([])
+    })
+
     test("[F-54 T-4.3] a refresh token used twice ends its family: refresh tokens, access tokens, all of it", async () => {
       const { vm, userId, access_token, refresh_token } = await signedIn({ refresh_grace: "10s" })
       const { body } = await vm.refresh(refresh_token)
