@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import type { JsonObject } from "../lib/json_object.ts"
 import type { Principal } from "./principal.ts"
 import type { Grants } from "./roles.ts"
@@ -108,7 +109,7 @@ export function principalFromClaims(claims: JsonObject, mapping: ClaimMapping): 
     permissions,
     tier: tierOf(claimOf(claims, names.tier), mapping.tiers),
     sessionId: own && typeof claims.sid === "string" ? claims.sid : "",
-    tokenId: typeof claims.jti === "string" ? claims.jti : "",
+    tokenId: typeof claims.jti !== "string" ? "" : own ? claims.jti : foreignTokenId(claims),
     expiresAt: (claims.exp as number) * 1000 + mapping.leewayMs,
     parentId: own && typeof claims.parent === "string" ? claims.parent : "",
     ageLimit: ageLimit as number | undefined,
@@ -116,6 +117,18 @@ export function principalFromClaims(claims: JsonObject, mapping: ClaimMapping): 
     claims,
   }
 }
+
+/**
+ * What stands for the id of a token of another issuer: two issuers may give the same id, and none of them knows how
+ * long an id may be here. What comes before the dot is the same for all tokens of one subject.
+ */
+function foreignTokenId({ iss, sub, jti }: JsonObject): string {
+  return `${shortHash(iss, typeof sub === "string" ? sub : "")}.${shortHash(iss, jti)}`
+}
+
+/** 132 bits of it. */
+const shortHash = (...parts: readonly unknown[]): string =>
+  createHash("sha256").update(JSON.stringify(parts)).digest("base64url").slice(0, 22)
 
 /** One of the tiers; the first for anything else. */
 export function tierOf(tier: unknown, tiers: readonly string[]): string {

@@ -2,7 +2,6 @@ import type { AuthenticationResult } from "../observe/catalogue.ts"
 import { isApiKey, looksLikeApiKey } from "./api_key_format.ts"
 import type { Authenticated, Credentials, Identity } from "./authenticated.ts"
 import { compileCertificates, type HolderOf } from "./certificates.ts"
-import { readCookie } from "./cookie.ts"
 import { FailureBatch } from "./failure_batch.ts"
 import type { AuthFailure, IdentityState } from "./messages.ts"
 import { type Ask, OpaqueCredentials } from "./opaque_credentials.ts"
@@ -11,6 +10,7 @@ import type { AuthMethod, Principal } from "./principal.ts"
 import { RevocationSet } from "./revocation_set.ts"
 import { compileGrants } from "./roles.ts"
 import { ServiceTokens } from "./service_tokens.ts"
+import { isSessionText, readSessionCookie, sessionCookieName } from "./session_cookie.ts"
 import type { AuthSettings } from "./settings.ts"
 import { tokenFault } from "./token_fault.ts"
 import { TokenVerifier } from "./token_verifier.ts"
@@ -44,6 +44,8 @@ const ANONYMOUS: Authenticated = Object.freeze({ kind: "anonymous" })
 const TWO_PROOFS = tokenFault("malformed", "Authorization and X-API-Key were both sent")
 const WRONG_SCHEME = tokenFault("malformed", "Authorization is not of the scheme Bearer")
 const BAD_API_KEY = tokenFault("malformed", "the API key cannot be one of this gateway")
+const TWO_COOKIES = tokenFault("malformed", "the session cookie was sent more than once")
+const BAD_COOKIE = tokenFault("malformed", "the session cookie cannot be read")
 const EXPIRED = tokenFault("expired", "the certificate has expired")
 
 /**
@@ -65,7 +67,7 @@ export class Authenticator implements Identity {
     const { ask, now, wallClock } = deps
     const revocations = new RevocationSet({ wallClock, onDropped: deps.onRevocationsDropped })
     this.#revocations = revocations
-    this.#verifier = new TokenVerifier({ ask, revocations, wallClock })
+    this.#verifier = new TokenVerifier({ ask, revocations, now, wallClock })
     const opaque = { ask, revocations, now, wallClock }
     this.#sessions = new OpaqueCredentials("session", opaque)
     this.#apiKeys = new OpaqueCredentials("api_key", opaque)
@@ -83,12 +85,11 @@ export class Authenticator implements Identity {
     }
     const own = loadOwnKeys(settings)
     const grants = compileGrants(settings)
-    const { cookie } = settings.session
     this.#compiled = {
       settings,
       holderOf: compileCertificates(settings, grants),
       tokens: new ServiceTokens(settings.issuer, own.sign, this.#deps.wallClock),
-      cookies: { http: cookie, https: `__Host-${cookie}` },
+      cookies: { http: sessionCookieName(settings, "http"), https: sessionCookieName(settings, "https") },
     }
     this.#verifier.apply(settings, own, grants)
     this.#sessions.apply(grants, settings.tiers)
@@ -114,10 +115,8 @@ export class Authenticator implements Identity {
     if (apiKey !== undefined) return this.#apiKey(apiKey, credentials.client)
     const cookies = credentials.header("cookie")
     if (cookies !== undefined) {
-      const session = readCookie(cookies, compiled.cookies[credentials.scheme])
-      if (typeof session === "object") return this.#counted("session", session)
-      if (session !== undefined)
-        return this.#counted("session", this.#sessions.authenticate(session, credentials.client))
+      const session = readSessionCookie(cookies, compiled.cookies[credentials.scheme])
+      if (session !== undefined) return this.#counted("session", this.#session(session, credentials.client))
     }
     const { certificate } = credentials
     const found = certificate === undefined ? undefined : compiled.holderOf(certificate)
@@ -148,6 +147,11 @@ export class Authenticator implements Identity {
     const token = authorization.slice(7)
     if (looksLikeApiKey(token)) return this.#apiKey(token, client)
     return this.#counted("jwt", this.#verifier.authenticate(token))
+  }
+
+  #session(session: string, client: string): Authenticated | Promise<Authenticated> {
+    if (session === "several") return TWO_COOKIES
+    return isSessionText(session) ? this.#sessions.authenticate(session, client) : BAD_COOKIE
   }
 
   #apiKey(key: string, client: string): Authenticated | Promise<Authenticated> {

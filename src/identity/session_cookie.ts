@@ -32,6 +32,15 @@ export function readSessionCookie(
   return found === "" ? undefined : found
 }
 
+/** Longest value of a session cookie. */
+const MAX_SESSION_LENGTH = 512
+/** RFC 6265 section 4.1.1, without quotes. */
+const COOKIE_VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/
+
+/** Whether a session cookie may have this value at all. */
+export const isSessionText = (value: string): boolean =>
+  value.length <= MAX_SESSION_LENGTH && COOKIE_VALUE.test(value)
+
 /**
  * The Cookie field without the cookie of this name, the others as they were; `undefined` when none is left. Gives
  * the same text back when it is not among them.

@@ -21,6 +21,8 @@ import { type TokenFault, tokenFault } from "./token_fault.ts"
 export interface VerifierDeps {
   readonly ask: Ask
   readonly revocations: RevocationSet
+  /** Monotonic milliseconds. */
+  readonly now: () => number
   /** Milliseconds since the epoch. */
   readonly wallClock: () => number
 }
@@ -28,6 +30,11 @@ export interface VerifierDeps {
 /** Verified tokens kept, and characters of them all together. At either the oldest go. */
 const MAX_TOKENS = 10_000
 const MAX_CHARACTERS = 32 * 1024 * 1024
+/**
+ * How long it is believed that the control plane has no other keys of an issuer than those known, in ms: it tells of
+ * new ones by itself. So a flood of tokens that name unknown keys, or none, is a question a second.
+ */
+const NO_NEWS_MS = 1000
 /** Questions for keys of one issuer under way; further tokens wait for the answer to the last of them. */
 const MAX_ASKED = 16
 
@@ -50,6 +57,15 @@ interface Trusted {
   readonly set: KeySet | undefined
   /** Questions under way, by key id. */
   readonly asked: Map<string, AskedKeys>
+  /** The keys there were when the control plane had no others, and until when that is believed. */
+  noNews: { readonly set: KeySet; readonly until: number } | undefined
+}
+
+/** A token, the keys none of which has signed it, and what came of them. */
+interface Tried {
+  readonly token: string
+  readonly tried: KeySet
+  readonly result: TokenFault
 }
 
 /** Who is calling, by a JSON Web Token of the gateway or of another issuer. */
@@ -89,7 +105,11 @@ export class TokenVerifier {
     const trusted = this.#issuerOf(jws)
     const result = this.#verify(jws, trusted, token)
     if (trusted === undefined || trusted.set !== undefined || result.kind !== "fault") return result
-    return mayBeRotated(result, jws) ? this.#askAndVerify(jws, trusted, token) : result
+    if (!mayBeRotated(result, jws)) return result
+    const tried = this.#ring.of(trusted.rules.issuer)
+    const { noNews } = trusted
+    if (noNews?.set === tried && this.#deps.now() < noNews.until) return verdict(result, tried)
+    return this.#askAndVerify(jws, trusted, { token, tried, result })
   }
 
   #verify(jws: ParsedJws, trusted: Trusted | undefined, token: string): Authenticated {
@@ -108,15 +128,19 @@ export class TokenVerifier {
     return found
   }
 
-  async #askAndVerify(jws: ParsedJws, trusted: Trusted, token: string): Promise<Authenticated> {
+  async #askAndVerify(jws: ParsedJws, trusted: Trusted, before: Tried): Promise<Authenticated> {
     const keys = await this.#askKeys(trusted, jws.kid)
     if (keys !== undefined) this.update(keys)
     // By the settings of now, which may have changed meanwhile.
-    const result = this.#verify(jws, this.#issuerOf(jws), token)
+    const current = this.#issuerOf(jws)
+    const set = this.#ring.of(trusted.rules.issuer)
+    const isSame = current === trusted && set === before.tried
+    if (isSame && keys !== undefined) trusted.noNews = { set, until: this.#deps.now() + NO_NEWS_MS }
+    // The same keys are not tried twice.
+    const result = isSame ? before.result : this.#verify(jws, current, before.token)
     if (result.kind !== "fault" || result.reason !== "unknown_key") return result
-    // Nobody answered, or the issuer never did: whether the token is right cannot be told.
-    const unsure = keys === undefined || this.#ring.of(trusted.rules.issuer).keys.length === 0
-    return unsure ? UNAVAILABLE : result
+    // Nobody answered: whether the token is right cannot be told.
+    return keys === undefined ? UNAVAILABLE : verdict(result, set)
   }
 
   #askKeys({ asked, rules }: Trusted, kid: string | undefined): AskedKeys {
@@ -135,6 +159,11 @@ export class TokenVerifier {
   #issuerOf({ claims }: ParsedJws): Trusted | undefined {
     return typeof claims.iss === "string" ? this.#trusted.get(claims.iss) : undefined
   }
+}
+
+/** What is made of a token whose key is not among these: of an issuer that never told its keys it cannot be said. */
+function verdict(fault: TokenFault, { keys }: KeySet): Authenticated {
+  return keys.length === 0 && fault.reason === "unknown_key" ? UNAVAILABLE : fault
 }
 
 /** Whether a key that was not fetched yet could have signed it. */
@@ -158,6 +187,7 @@ function compileTrusted(settings: AuthSettings, own: OwnKeys, grants: Grants): R
       algorithms: new Set(algorithms),
       set: undefined,
       asked: new Map(),
+      noNews: undefined,
     })
   // Last, so that nobody else can be taken for the gateway itself.
   trusted.set(settings.issuer, {
@@ -172,6 +202,7 @@ function compileTrusted(settings: AuthSettings, own: OwnKeys, grants: Grants): R
     algorithms: undefined,
     set: own.set,
     asked: new Map(),
+    noNews: undefined,
   })
   return trusted
 }

@@ -1,6 +1,7 @@
-import { afterEach, expect, test } from "bun:test"
+import { afterEach, expect, spyOn, test } from "bun:test"
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from "jose"
 import { toAccessClaims } from "../../src/identity/access_claims.ts"
+import { ALGORITHMS } from "../../src/identity/algorithms.ts"
 import { Issuers } from "../../src/identity/issuers.ts"
 import type { IssuerKeys, Question } from "../../src/identity/messages.ts"
 import { authSettings, bearer, SECRET, TestAuthenticator } from "../support/authenticator.ts"
@@ -69,6 +70,10 @@ class Federation {
 
   async ask(claims: Record<string, unknown> = {}, key = keys.first, header: object = {}): Promise<string> {
     return this.worker.ask(bearer(await this.issuer.token(claims, key, header)))
+  }
+
+  async principal(claims: Record<string, unknown>) {
+    return this.worker.principal(bearer(await this.issuer.token(claims)))
   }
 
   async #answer(question: Question) {
@@ -333,6 +338,70 @@ test("[F-53] a flood of unknown keys makes one fetch, and holds at most 16 quest
   expect(await federation.ask({ jti: "after" })).toBe("acme:ann")
 })
 
+test("[F-53] a flood of tokens with unknown keys, or without a name of one, is a question a second", async () => {
+  const federation = new Federation()
+  const { worker } = federation
+  expect(await federation.ask()).toBe("acme:ann")
+  worker.questions.length = 0
+  for (let i = 0; i < 50; i++) {
+    expect(await federation.ask({}, { ...keys.second, kid: `k${i}` })).toBe("unknown_key")
+    expect(await federation.ask({}, { ...keys.second, kid: undefined })).toBe("signature")
+  }
+  expect(worker.questions).toHaveLength(1)
+  worker.pass(1000)
+  await federation.ask({}, keys.second)
+  expect(worker.questions).toHaveLength(2)
+})
+
+test("[F-53] a key the control plane tells of is taken at once, also amid a flood of unknown ones", async () => {
+  const federation = new Federation()
+  const { worker, issuer } = federation
+  expect(await federation.ask()).toBe("acme:ann")
+  expect(await federation.ask({}, keys.second)).toBe("unknown_key")
+  const jwks = [keys.first, keys.second].map(({ kid, jwk }) => ({ kid, alg: "ES256", jwk }) as const)
+  worker.it.update({ issuers: [{ issuer: issuer.url, keys: jwks }], revocations: [] })
+  expect(await federation.ask({}, keys.second)).toBe("acme:ann")
+})
+
+test("[F-53] a token without the name of a key is compared with each of them once", async () => {
+  const { verifier } = ALGORITHMS.ES256
+  let compared = 0
+  const counting = spyOn(ALGORITHMS.ES256, "verifier").mockImplementation((key) => {
+    const verify = verifier(key)
+    return (input, signature) => {
+      compared++
+      return verify(input, signature)
+    }
+  })
+  try {
+    const federation = new Federation()
+    expect(await federation.ask()).toBe("acme:ann")
+    compared = 0
+    expect(await federation.ask({}, { ...keys.second, kid: undefined })).toBe("signature")
+    expect(federation.worker.questions).toHaveLength(2)
+    expect(compared).toBe(1)
+  } finally {
+    counting.mockRestore()
+  }
+})
+
+test("[F-54] ids of tokens of two issuers are not taken for each other, nor for the gateway's own", async () => {
+  const federation = new Federation()
+  const own = new TestAuthenticator()
+  const principal = await federation.principal({ jti: "t1" })
+  const again = await federation.principal({ jti: "t1" })
+  const other = await federation.principal({ jti: "t2" })
+  const mine = await own.principal(bearer(await ownToken({ jti: "t1" })))
+  expect(mine.tokenId).toBe("t1")
+  expect(principal.tokenId).toMatch(/^[\w-]{22}\.[\w-]{22}$/)
+  expect(again.tokenId).toBe(principal.tokenId)
+  expect(other.tokenId.slice(0, 23)).toBe(principal.tokenId.slice(0, 23))
+  expect(other.tokenId).not.toBe(principal.tokenId)
+  expect((await federation.principal({ sub: "bob", jti: "t1" })).tokenId).not.toBe(principal.tokenId)
+  const second = await new Federation().principal({ jti: "t1" })
+  expect(second.tokenId).not.toBe(principal.tokenId)
+})
+
 test("[F-53] an issuer that goes away goes unnoticed by its callers", async () => {
   const federation = new Federation()
   expect(await federation.ask()).toBe("acme:ann")
@@ -349,6 +418,7 @@ test("[F-53] of an issuer that was never there it cannot be told whether a token
   expect(await federation.ask()).toBe("unavailable")
   issuer.mode = "fine"
   federation.time.pass(10_000)
+  federation.worker.pass(1000)
   expect(await federation.ask()).toBe("acme:ann")
 })
 

@@ -47,8 +47,11 @@ async function answerLogout(context: IdentityContext, request: Request): Promise
   const { client, requestId, scheme } = asked
   const by = { actor: principal.id, client, requestId }
   const account = all ? signedInAccount(context, principal) : ""
-  if (!(await logOut(context, principal, account, by)))
+  const done = await logOut(context, principal, account, by)
+  if (done.kind === "nothing")
     return refuse(request, fail("INVALID_REQUEST", { message: "There is no sign-in that could end." }))
+  if (done.kind === "too_many")
+    return refuse(request, fail("TOO_MANY_ATTEMPTS", { retryAfterS: done.retryAfterS }))
   return withCookies(ok({ status: "logged_out" }), clearedCookies(context.settings(), scheme))
 }
 
