@@ -15,10 +15,12 @@ export interface PasswordLogin {
 
 export type PasswordLoginOutcome =
   | { readonly kind: "signed_in"; readonly user: User; readonly signedIn: SignedIn }
-  /** No such account, another password, no password at all, or disabled: nobody is told which. */
+  /**
+   * No such account, another password, no password at all, disabled, or its address was never verified and
+   * `registration.verify_email` wants that: nobody is told which. Whoever registers an address and signs in would
+   * learn whether it had an account before.
+   */
   | { readonly kind: "wrong" }
-  /** The password is right, but the address was never verified, and `registration.verify_email` wants it. */
-  | { readonly kind: "unverified" }
   | Exclude<Declined, { kind: "unfit_password" }>
 
 /** Starts a session for login and password. Takes the same work whether there is such an account or not. */
@@ -38,20 +40,26 @@ export async function loginWithPassword(
     const user = await findUserByLogin(context.store, name)
     const right = await unlessBusy(hasher.verify(password, user?.passwordHash))
     if (right === "busy") return { kind: "busy" }
-    const outcome = right && user !== undefined ? await start(user) : ({ kind: "wrong" } as const)
+    const reason = right ? undefined : user === undefined ? "unknown_account" : "wrong_password"
+    const hindrance = reason ?? hindranceOf(user!)
+    const outcome = hindrance === undefined ? await start(user!) : ({ kind: "wrong" } as const)
     if (outcome.kind === "signed_in") context.count("login", "success")
     else {
       context.count("login", "failure")
-      await recordFailure(accounts, name, asking, reasonOf(outcome, user, right))
+      // It was neither before: the password or the account has changed meanwhile.
+      await recordFailure(accounts, name, asking, hindrance ?? "disabled")
     }
     return outcome
   })
 
-  async function start(user: User): Promise<PasswordLoginOutcome> {
-    if (user.status !== "active") return { kind: "wrong" }
+  /** Why whoever has given the right password may not sign in; for the record. */
+  function hindranceOf({ status, email, emailVerifiedAt }: User): "disabled" | "unverified" | undefined {
+    if (status !== "active") return "disabled"
     const { verify_email } = context.settings().registration
-    if (verify_email && user.email !== undefined && user.emailVerifiedAt === undefined)
-      return { kind: "unverified" }
+    return verify_email && email !== undefined && emailVerifiedAt === undefined ? "unverified" : undefined
+  }
+
+  async function start(user: User): Promise<PasswordLoginOutcome> {
     const verified = user.passwordHash!
     const renewed = hasher.isOutdated(verified) ? await unlessBusy(hasher.hash(password)) : undefined
     return context.store.transaction(async (sql) => {
@@ -80,12 +88,6 @@ async function settle(
   if (outcome.kind === "busy") await reservation.release()
   else if (outcome.kind !== "wrong") await reservation.succeeded()
   return outcome
-}
-
-function reasonOf(outcome: PasswordLoginOutcome, user: User | undefined, right: boolean): string {
-  if (outcome.kind === "unverified") return "unverified"
-  if (user === undefined) return "unknown_account"
-  return right ? "disabled" : "wrong_password"
 }
 
 async function recordFailure({ context }: Accounts, login: string, asking: Asking, reason: string) {

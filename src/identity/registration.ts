@@ -1,9 +1,19 @@
 import type { Sql } from "../store/sql.ts"
 import { type Accounts, type Actor, type Declined, recordOf, unlessBusy } from "./accounts.ts"
 import type { Asking, IdentityContext } from "./context.ts"
-import { useOneTimeToken, voidOneTimeTokens } from "./one_time.ts"
+import { findOneTimeToken, useOneTimeToken, voidOneTimeTokens } from "./one_time.ts"
 import { passwordProblems } from "./password_policy.ts"
-import { findUser, findUserByLogin, insertUser, newUserId, normaliseLogin, updateUser } from "./users.ts"
+import type { PasswordHasher } from "./passwords.ts"
+import {
+  confirmPassword,
+  findUser,
+  findUserByLogin,
+  insertUser,
+  newUserId,
+  normaliseLogin,
+  type User,
+  updateUser,
+} from "./users.ts"
 
 export interface Registration {
   /** As it was typed; must look like an address (`isEmail`). */
@@ -98,29 +108,60 @@ async function replaceUnverified(
   )
 }
 
-/** Notes that the account's address was proved to be its owner's by the token that was sent there. */
+/**
+ * Notes that the account's address was proved to be its owner's by the token that was sent there. An account with a
+ * password is confirmed with that too, or a mail its owner did not ask for would make somebody else's registration
+ * good. "wrong_token": the token or the password, nobody is told which; the token stays as it was.
+ */
 export async function verifyEmail(
-  { context, throttle }: Accounts,
-  token: string,
+  { context, hasher, throttle }: Accounts,
+  { token, password }: { readonly token: string; readonly password?: string | undefined },
   asking: Asking,
-): Promise<{ readonly kind: "verified" | "wrong_token" } | Extract<Declined, { kind: "throttled" }>> {
+): Promise<
+  | { readonly kind: "verified" }
+  | { readonly kind: "wrong_token" }
+  | Exclude<Declined, { kind: "unfit_password" }>
+> {
   const attempt = await throttle.attempt("token", undefined, asking.client)
   if (attempt.kind === "blocked") return { kind: "throttled", retryAfterS: attempt.retryAfterS }
-  const kind = await context.store.transaction(async (sql) => {
-    const claim = await useOneTimeToken(context, sql, "email_verification", token)
-    const user = claim && (await findUser(sql, claim.userId))
-    // The address may have been changed since.
-    const right = user?.status === "active" && user.email === claim?.email
-    const actor: Actor = { id: user?.id ?? "", client: asking.client, requestId: asking.requestId }
-    const outcome = right ? "success" : "failure"
+  const { store, wallClock } = context
+  const claim = await findOneTimeToken(context, store, "email_verification", token)
+  const user = claim && (await findUser(store, claim.userId))
+  // The address may have been changed since.
+  const fits = user?.status === "active" && user.email === claim?.email
+  const right = fits && (await isConfirmed(hasher, user, password))
+  if (right === "busy") {
+    await attempt.release()
+    return { kind: "busy" }
+  }
+  const kind = await store.transaction(async (sql) => {
+    const used = right && (await confirm(context, sql, user!, token))
+    const actor: Actor = { id: used ? user!.id : "", client: asking.client, requestId: asking.requestId }
+    const outcome = used ? "success" : "failure"
     await context.audit(sql, recordOf(actor, "account.verify_email", outcome, user?.id ?? ""))
     context.count("email_verified", outcome)
-    if (!right) return "wrong_token"
-    const at = context.wallClock()
-    await updateUser(sql, user.id, { emailVerifiedAt: at }, at)
-    await voidOneTimeTokens(context, sql, "email_verification", user.id)
+    if (!used) return "wrong_token"
+    const at = wallClock()
+    await updateUser(sql, user!.id, { emailVerifiedAt: at }, at)
+    await voidOneTimeTokens(context, sql, "email_verification", user!.id)
     return "verified"
   })
   if (kind === "verified") await attempt.succeeded()
   return { kind }
+}
+
+async function isConfirmed(
+  hasher: PasswordHasher,
+  { passwordHash }: User,
+  password: string | undefined,
+): Promise<boolean | "busy"> {
+  if (passwordHash === undefined) return true
+  return password !== undefined && unlessBusy(hasher.verify(password, passwordHash))
+}
+
+/** Uses the token up, unless the password was changed since it was compared. */
+async function confirm(context: IdentityContext, sql: Sql, user: User, token: string): Promise<boolean> {
+  const { id, passwordHash } = user
+  if (passwordHash !== undefined && !(await confirmPassword(sql, id, passwordHash))) return false
+  return (await useOneTimeToken(context, sql, "email_verification", token)) !== undefined
 }

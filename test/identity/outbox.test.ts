@@ -76,7 +76,7 @@ test("[V-auth.1] registration sends a link to verify; a second one once verified
   await ask("POST", "/auth/register", { body })
   await deliver()
   const token = /https:\/\/app\.example\/verify\/(\S+)/.exec(textOf(server.letters[0]!.data))![1]
-  expect((await ask("POST", "/auth/email/verify", { body: { token } })).status).toBe(200)
+  expect((await ask("POST", "/auth/email/verify", { body: { token, password: PASSWORD } })).status).toBe(200)
   await ask("POST", "/auth/register", { body })
   await deliver()
   expect(server.letters[1]!.data).toContain("You have an account already")

@@ -32,16 +32,11 @@ const loginBody = compileBody(
 )
 const forgotBody = compileBody(strictObject({ email: LoginText }))
 const resetBody = compileBody(strictObject({ token: TokenText, password: PasswordText }))
-const verifyBody = compileBody(strictObject({ token: TokenText }))
+const verifyBody = compileBody(strictObject({ token: TokenText, password: Type.Optional(PasswordText) }))
 const changeBody = compileBody(strictObject({ old: PasswordText, new: PasswordText }))
 
 const challenge = { "www-authenticate": "Bearer" }
 const WRONG = fail("AUTH_ERROR", { message: "Login or password is wrong.", headers: challenge })
-const UNVERIFIED = fail("AUTH_ERROR", {
-  message: "The email address must be verified before the first sign-in.",
-  details: { reason: "email_unverified" },
-  headers: challenge,
-})
 const CLOSED = fail("FORBIDDEN", {
   message: "Nobody can register here; an operator can open it with `auth.registration.enabled`.",
 })
@@ -92,8 +87,6 @@ export function passwordRoutes(accounts: Accounts) {
             return signedInAnswer(settings, asked, done.signedIn)
           case "wrong":
             return refuse(request, WRONG)
-          case "unverified":
-            return refuse(request, UNVERIFIED)
           default:
             return refuse(request, toFailure(done))
         }
@@ -129,9 +122,9 @@ export function passwordRoutes(accounts: Accounts) {
         const asked = askedOf(request)
         const read = verifyBody(asked)
         if (read.kind === "failure") return refuse(request, read)
-        const done = await verifyEmail(accounts, read.body.token, askingOf(asked))
-        if (done.kind === "throttled") return refuse(request, toFailure(done))
-        return done.kind === "verified" ? ok({ status: "verified" }) : refuse(request, WRONG_TOKEN)
+        const done = await verifyEmail(accounts, read.body, askingOf(asked))
+        if (done.kind === "verified") return ok({ status: "verified" })
+        return refuse(request, done.kind === "wrong_token" ? WRONG_TOKEN : toFailure(done))
       },
       RAW,
     )

@@ -98,10 +98,11 @@ export const IDENTITY_REFERENCE: Readonly<Record<string, Described>> = {
     failures: [...BODY, "AUTH_ERROR", "TOO_MANY_ATTEMPTS"],
   },
   "POST /auth/email/verify": {
-    summary: "Verify an email address with the token that was mailed",
-    request: { token: "…" },
+    summary:
+      "Verify an email address with the token that was mailed, and the password of the account if it has one",
+    request: { token: "…", password: PASSWORD },
     answer: { status: "verified" },
-    failures: [...BODY, "AUTH_ERROR", "TOO_MANY_ATTEMPTS"],
+    failures: [...BODY, "AUTH_ERROR", "TOO_MANY_ATTEMPTS", "OVERLOADED"],
   },
   "POST /auth/introspect": {
     summary: "Ask whether a token holds and whose it is (RFC 7662)",

@@ -77,8 +77,6 @@ async function byPassword({ accounts, request, form, values, scope }: Grant): Pr
     }
     case "wrong":
       return refuseOAuth(request, form, "invalid_grant", "The user name or password is wrong.")
-    case "unverified":
-      return refuseOAuth(request, form, "invalid_grant", "The email address is not verified yet.")
     case "throttled":
       return refuseForNow(request, form, fail("TOO_MANY_ATTEMPTS", { retryAfterS: outcome.retryAfterS }))
     case "busy":

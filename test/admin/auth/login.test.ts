@@ -53,12 +53,30 @@ test("[V-auth.1] nobody is told whether it was the account, the password, or tha
   expect(verify).toHaveBeenCalledTimes(bodies.length)
 })
 
-test("[V-auth.1] that the address is not verified is told only with the right password", async () => {
-  const { addUser, logIn } = await openAccounts({ auth: { registration: { verify_email: true } } })
-  await addUser("new@example.com", { emailVerifiedAt: undefined })
-  const answer = await logIn("new@example.com")
-  expect(answer.code).toBe("AUTH_ERROR")
-  expect(answer.body.details).toEqual({ reason: "email_unverified" })
+test("[V-auth.1] nobody learns by registering and signing in whether an address had an account", async () => {
+  const registration = { enabled: true, verify_email: true }
+  const { addUser, ask, logIn, audits } = await openAccounts({ auth: { registration } })
+  await addUser("old@example.com")
+  const mine = "a password of my own"
+  for (const email of ["old@example.com", "new@example.com"])
+    await ask("POST", "/auth/register", { body: { email, password: mine } })
+  const [old, fresh] = [await logIn("old@example.com", mine), await logIn("new@example.com", mine)]
+  expect(old.code).toBe("AUTH_ERROR")
+  expect([fresh.text, fresh.fields]).toEqual([old.text, old.fields])
+  const form = async (username: string) => {
+    const body = { grant_type: "password", username, password: mine }
+    return (await ask("POST", "/auth/token", { body })).text
+  }
+  expect(await form("new@example.com")).toBe(await form("old@example.com"))
+  // Both are locked after as many tries.
+  const tries = async (login: string) => {
+    const codes: unknown[] = []
+    for (let i = 0; i < 4; i++) codes.push((await logIn(login, mine)).code)
+    return codes
+  }
+  expect(await tries("new@example.com")).toEqual(await tries("old@example.com"))
+  const reasons = (await audits()).map(({ details }) => JSON.parse(String(details)).reason)
+  expect(reasons).toContain("unverified")
 })
 
 test("[C-2.6] every attempt is recorded with its reason, and no password is", async () => {

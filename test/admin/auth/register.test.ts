@@ -64,12 +64,12 @@ test("[V-auth.1] with verify_email the first sign-in waits for the token, which 
   const { ask, deliver, logIn, counts } = await open({ verify_email: true })
   await ask("POST", "/auth/register", { body: ANN })
   const token = (await deliver())[0]!.payload.token
-  expect((await logIn("ann@example.com")).body.details).toEqual({ reason: "email_unverified" })
-  expect((await ask("POST", "/auth/email/verify", { body: { token: `${token}x` } })).code).toBe(
-    "INVALID_FIELD",
-  )
-  expect((await ask("POST", "/auth/email/verify", { body: { token } })).body).toEqual({ status: "verified" })
-  expect((await ask("POST", "/auth/email/verify", { body: { token } })).code).toBe("INVALID_FIELD")
+  const verify = (body: object) =>
+    ask("POST", "/auth/email/verify", { body: { password: PASSWORD, ...body } })
+  expect((await logIn("ann@example.com")).code).toBe("AUTH_ERROR")
+  expect((await verify({ token: `${token}x` })).code).toBe("INVALID_FIELD")
+  expect((await verify({ token })).body).toEqual({ status: "verified" })
+  expect((await verify({ token })).code).toBe("INVALID_FIELD")
   expect((await logIn("ann@example.com")).status).toBe(200)
   expect(counts.get("email_verified success")).toBe(1)
 })
@@ -83,14 +83,49 @@ for (const [name, url] of STORES)
     const early = (await deliver())[0]!.payload.token
     await ask("POST", "/auth/register", { body: ANN })
     // Even before the next mail is on its way.
-    expect((await ask("POST", "/auth/email/verify", { body: { token: early } })).code).toBe("INVALID_FIELD")
+    const verify = (token: string | undefined, password: string) =>
+      ask("POST", "/auth/email/verify", { body: { token, password } })
+    for (const password of [mallory, PASSWORD])
+      expect((await verify(early, password)).code).toBe("INVALID_FIELD")
     const token = (await deliver()).at(-1)!.payload.token
-    expect((await ask("POST", "/auth/email/verify", { body: { token } })).status).toBe(200)
+    expect((await verify(token, PASSWORD)).status).toBe(200)
     expect((await logIn("ann@example.com", mallory)).code).toBe("AUTH_ERROR")
     expect((await logIn("ann@example.com")).status).toBe(200)
     await ask("POST", "/auth/register", { body: { ...ANN, password: mallory } })
     expect((await logIn("ann@example.com", mallory)).code).toBe("AUTH_ERROR")
   })
+
+for (const verify_email of [true, false])
+  test(`[V-auth.1] with verify_email ${verify_email}, the owner of an address who clicks makes nobody else's registration good`, async () => {
+    const { ask, deliver, store } = await open({ verify_email })
+    // Ann registers; before she clicks, somebody else registers her address.
+    await ask("POST", "/auth/register", { body: ANN })
+    await ask("POST", "/auth/register", { body: { ...ANN, password: "a password of mallory's" } })
+    const token = (await deliver()).at(-1)!.payload.token
+    const verify = (body: object) => ask("POST", "/auth/email/verify", { body: { token, ...body } })
+    const wrong = await verify({ token: `${token}x`, password: PASSWORD })
+    expect(wrong.code).toBe("INVALID_FIELD")
+    for (const body of [{}, { password: "" }, { password: "another password!!" }])
+      expect((await verify(body)).code).toBe("INVALID_FIELD")
+    expect((await verify({ password: "another password!!" })).text).toBe(wrong.text)
+    expect(await store.get("SELECT email_verified_at FROM users")).toEqual({ email_verified_at: null })
+    // What was refused has not used it up.
+    const last = verify_email ? "a password of mallory's" : PASSWORD
+    expect((await verify({ password: last })).status).toBe(200)
+  })
+
+test("[V-auth.1] passwords are not guessed with a token that was mailed: the address is locked", async () => {
+  const { ask, deliver } = await openAccounts({
+    auth: { registration: { enabled: true }, lockout: { ip_attempts: 5 } },
+  })
+  await ask("POST", "/auth/register", { body: ANN })
+  const token = (await deliver())[0]!.payload.token
+  const codes: unknown[] = []
+  for (let i = 0; i < 6; i++)
+    codes.push((await ask("POST", "/auth/email/verify", { body: { token, password: `guess ${i}` } })).code)
+  expect(codes.slice(0, 4)).toEqual(Array(4).fill("INVALID_FIELD"))
+  expect(codes.at(-1)).toBe("TOO_MANY_ATTEMPTS")
+})
 
 test("[V-auth.1] an account an operator has made gets no password by registration", async () => {
   const { ask, addUser, store } = await open({ verify_email: true })
@@ -105,9 +140,11 @@ test("a token to verify is void after two days, and after a newer one", async ()
   const first = (await deliver())[0]!.payload.token
   await ask("POST", "/auth/register", { body: ANN })
   const second = (await deliver()).at(-1)!.payload.token
-  expect((await ask("POST", "/auth/email/verify", { body: { token: first } })).code).toBe("INVALID_FIELD")
+  const verify = (token: string | undefined) =>
+    ask("POST", "/auth/email/verify", { body: { token, password: PASSWORD } })
+  expect((await verify(first)).code).toBe("INVALID_FIELD")
   pass(172_800_000)
-  expect((await ask("POST", "/auth/email/verify", { body: { token: second } })).code).toBe("INVALID_FIELD")
+  expect((await verify(second)).code).toBe("INVALID_FIELD")
 })
 
 test.each([
