@@ -1,6 +1,7 @@
 import { API_KEY_COLUMNS, type ApiKey, type ApiKeyRow, statusOfKey, toApiKey } from "./api_key_rows.ts"
 import type { IdentityContext } from "./context.ts"
 import type { CredentialAnswer } from "./messages.ts"
+import { compileGrants } from "./roles.ts"
 import type { UserStatus } from "./users.ts"
 
 /** How often the last use of a key is written at most. */
@@ -15,6 +16,7 @@ const COLUMNS = API_KEY_COLUMNS.split(", ")
 /** Of the owner, when that is an account; else all are null. */
 interface Row extends ApiKeyRow {
   owner_status: UserStatus | null
+  owner_roles: string | null
   parent_id: string | null
   age_limit: number | null
   blocked_content: string | null
@@ -22,13 +24,14 @@ interface Row extends ApiKeyRow {
 
 /**
  * Whose an API key is, by its SHA-256 in hex. Keys that are unknown, expired, revoked, or of an account that is not
- * active are answered alike, after the same work. A key of an account is bound by its age limit and blocked content.
+ * active are answered alike, after the same work. A key of an account is bound by its age limit and blocked content, and
+ * gives no role or scope the account does not have itself at the time.
  * Rejects with a `StoreError`.
  */
 export async function holderOfApiKey(context: IdentityContext, hash: string): Promise<CredentialAnswer> {
   const { store, settings, wallClock } = context
   const row = await store.get<Row>(
-    `SELECT ${COLUMNS}, u.status AS owner_status, u.parent_id, u.age_limit, u.blocked_content
+    `SELECT ${COLUMNS}, u.status AS owner_status, u.roles AS owner_roles, u.parent_id, u.age_limit, u.blocked_content
      FROM api_keys k LEFT JOIN users u ON u.id = k.owner WHERE k.key_hash = $1`,
     [hash],
   )
@@ -45,8 +48,7 @@ export async function holderOfApiKey(context: IdentityContext, hash: string): Pr
       kind: row.owner_status === null ? "service" : "user",
       method: "api_key",
       issuer: settings().issuer,
-      roles: key.roles,
-      scopes: key.scopes,
+      ...rightsOf(context, key, row.owner_roles),
       permissions: [],
       tier: key.tier,
       sessionId: "",
@@ -58,6 +60,20 @@ export async function holderOfApiKey(context: IdentityContext, hash: string): Pr
       claims: {},
     },
     allowedIps: key.allowedIps,
+  }
+}
+
+/** Else a key would outlive the rights of whoever has it. `ownerRoles`: of the account, in JSON; null for a service. */
+function rightsOf(
+  { settings }: Pick<IdentityContext, "settings">,
+  { roles, scopes }: ApiKey,
+  ownerRoles: string | null,
+): Pick<ApiKey, "roles" | "scopes"> {
+  if (ownerRoles === null) return { roles, scopes }
+  const owner = compileGrants(settings())(JSON.parse(ownerRoles) as string[])
+  return {
+    roles: roles.filter((role) => owner.roles.includes(role)),
+    scopes: scopes.filter((scope) => owner.scopes.includes(scope)),
   }
 }
 

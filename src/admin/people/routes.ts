@@ -20,18 +20,28 @@ export function peopleRoutes({
   if (context === undefined)
     return lacking("NO_STORE", "There is nowhere to keep them: set `store` in config.")
   const people: People = { context, config }
-  return new Elysia()
-    .onBeforeHandle(({ request }) =>
-      config().auth === undefined
-        ? refuse(request, 409, "NO_AUTH", "Nobody is asked who they are: set `auth` in config.")
-        : undefined,
-    )
-    .use(apiKeyRoutes(people))
-    .use(clientRoutes(people))
-    .use(userRoutes(people))
-    .use(auditRoutes(people))
-    .use(eventRoutes(people))
+  return (
+    new Elysia()
+      .onBeforeHandle(({ request }) =>
+        config().auth === undefined
+          ? refuse(request, 409, "NO_AUTH", "Nobody is asked who they are: set `auth` in config.")
+          : undefined,
+      )
+      // Nothing has such an id, and PostgreSQL takes no text with a NUL.
+      .onBeforeHandle(({ request, params }) =>
+        Object.values(params ?? {}).some(hasControl)
+          ? refuse(request, 404, "NOT_FOUND", "There is nothing here.")
+          : undefined,
+      )
+      .use(apiKeyRoutes(people))
+      .use(clientRoutes(people))
+      .use(userRoutes(people))
+      .use(auditRoutes(people))
+      .use(eventRoutes(people))
+  )
 }
+
+const hasControl = (id: unknown): boolean => /\p{Cc}/u.test(String(id))
 
 function lacking(code: string, message: string): AnyElysia {
   const app = new Elysia()

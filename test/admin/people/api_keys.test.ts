@@ -257,3 +257,42 @@ test.each([
   expect(JSON.stringify(refused.body.error.details)).toContain(field!)
   expect((await world.admin("GET", "/api-keys")).body.api_keys).toEqual([])
 })
+
+for (const [name, url] of STORES)
+  test(`[F-54] on ${name}: a key of an account gives no role or scope the account does not have any more`, async () => {
+    const world = await openPeople({ url: await url() })
+    const { id: owner } = await world.addUser("ann@example.com", { roles: ["admin"] })
+    const made = await make(world, { owner, roles: ["admin", "user"], scopes: ["read", "admin"] })
+    const service = await make(world, { roles: ["admin"], scopes: ["admin"] })
+    const rights = async (key: string) => {
+      const found = await holder(world, key)
+      return found.kind === "principal" && [found.principal.roles, found.principal.scopes]
+    }
+    expect(await rights(made.key)).toEqual([["admin"], ["read", "admin"]])
+    await world.admin("PATCH", `/users/${owner}`, { roles: ["user"] })
+    expect(await rights(made.key)).toEqual([["user"], ["read"]])
+    await world.admin("PATCH", `/users/${owner}`, { roles: [] })
+    expect(await rights(made.key)).toEqual([[], []])
+    expect(await rights(service.key)).toEqual([["admin"], ["admin"]])
+  })
+
+for (const [name, url] of STORES)
+  test(`[F-63] on ${name}: an id with a control character is of nothing there is`, async () => {
+    const world = await openPeople({ url: await url() })
+    for (const id of ["%00", "a%00b", "%0a", "%7f", "%c2%85"])
+      for (const [method, path] of [
+        ["GET", `/users/${id}`],
+        ["PATCH", `/users/${id}`],
+        ["DELETE", `/users/${id}`],
+        ["GET", `/users/${id}/sessions`],
+        ["DELETE", `/users/x/sessions/${id}`],
+        ["GET", `/api-keys/${id}`],
+        ["POST", `/api-keys/${id}/rotate`],
+        ["DELETE", `/api-keys/${id}`],
+        ["GET", `/clients/${id}`],
+        ["DELETE", `/clients/${id}`],
+      ] as const) {
+        const body = method === "PATCH" ? { display_name: "Ann" } : undefined
+        expect([path, (await world.admin(method, path, body)).status]).toEqual([path, 404])
+      }
+  })
