@@ -232,22 +232,36 @@ export class Control {
     const old = this.#generation
     try {
       await this.#tls.read(loaded.config.server.tls)
-      this.#generation = this.#nextGeneration(old.number + 1, loaded.config)
+      const next = this.#nextGeneration(old.number + 1, loaded.config)
+      this.#takeIdentity(loaded.config, old)
+      this.#generation = next
     } catch (error) {
       return this.#reject([{ path: "", message: (error as Error).message }])
     }
-    // Before the workers: they may ask about its issuers at once.
-    this.#options.identity.apply(loaded.config)
     const errors = await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
     if (errors.length > 0) {
       // Only compiling finds these. All go back to the old one and its very records: health checks write there.
-      this.#options.identity.apply(old.config)
       this.#slots.restore(old.slots)
       this.#generation = old
       await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
+      // Last, as it throws when its keys cannot be read any more: everything else is back by then.
+      this.#options.identity.apply(old.config)
       return this.#reject(errors.map((message) => ({ path: "", message })))
     }
     return this.#accept(loaded.config, loaded.warnings)
+  }
+
+  /**
+   * Before the workers, which may ask about its issuers at once. Throws when keys cannot be read any more; then the
+   * slots are those of `old` again, and nothing has changed.
+   */
+  #takeIdentity(config: Config, old: Generation): void {
+    try {
+      this.#options.identity.apply(config)
+    } catch (error) {
+      this.#slots.restore(old.slots)
+      throw error
+    }
   }
 
   #accept(config: Config, warnings: readonly Problem[]): ReloadOutcome {

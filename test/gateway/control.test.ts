@@ -6,6 +6,7 @@ import { builtinRoutes } from "../../src/admin/public.ts"
 import { startThread } from "../../src/cli/thread.ts"
 import type { Loaded } from "../../src/config/load.ts"
 import { type Control, openControl } from "../../src/gateway/control.ts"
+import type { IdentityPort } from "../../src/gateway/control_options.ts"
 import { LineWriter } from "../../src/gateway/line_writer.ts"
 import type { WorkerThread } from "../../src/gateway/supervisor.ts"
 import { now } from "../../src/lib/clock.ts"
@@ -28,7 +29,7 @@ afterEach(async () => {
 })
 
 /** A control plane with real worker threads, whose handles the test holds. */
-async function open(file: object) {
+async function open(file: object, identity: IdentityPort = NO_IDENTITY) {
   const threads: WorkerThread[] = []
   const log = memoryLog()
   const workerLines: string[] = []
@@ -44,7 +45,7 @@ async function open(file: object) {
     },
     builtinRoutes,
     ledger: undefined,
-    identity: NO_IDENTITY,
+    identity,
     version: "1.2.3",
     log,
     writeLog: (line) => workerLines.push(line),
@@ -264,4 +265,28 @@ test("a port that is taken fails the start with a message and leaves no worker",
   const start = open({ server: { host: "127.0.0.1", port: other.port }, ...HELLO })
   expect(start).rejects.toThrow(`127.0.0.1:${other.port}: the port is taken by another program`)
   await start.catch(() => {})
+})
+
+test("[F-46] a reload whose keys have vanished since they were checked changes nothing at all", async () => {
+  const gone = new Error("auth.keys[0].file: cannot be read: ENOENT")
+  let fails = false
+  const identity: IdentityPort = {
+    ...NO_IDENTITY,
+    apply() {
+      if (fails) throw gone
+    },
+  }
+  const { control, get, reloadWith } = await open(HELLO, identity)
+  const before = control.config
+  fails = true
+  const other = { routes: [{ path: "/", respond: { body: "other" } }] }
+  expect(await reloadWith(other)).toEqual({
+    result: "rejected",
+    problems: [{ path: "", message: gone.message }],
+  })
+  expect(control.config).toBe(before)
+  expect(control.status().generation).toBe(1)
+  expect(await (await get("/")).text()).toBe("hello")
+  fails = false
+  expect(await reloadWith(other)).toMatchObject({ result: "applied", generation: 2 })
 })
