@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
 import { accountRoutes } from "../admin/auth/account_routes.ts"
-import { createIdentityApp } from "../admin/auth/app.ts"
+import { createIdentityApp, toAnswer } from "../admin/auth/app.ts"
 import { childrenRoutes } from "../admin/auth/children_routes.ts"
 import { passwordRoutes } from "../admin/auth/password_routes.ts"
 import { providerRoutes } from "../admin/auth/provider_routes.ts"
@@ -31,6 +31,7 @@ import { loadOwnKeys, type OwnKeys } from "../identity/own_keys.ts"
 import { PasswordHasher } from "../identity/passwords.ts"
 import { Providers } from "../identity/providers.ts"
 import { recordFailures } from "../identity/record_failures.ts"
+import { RequestTurns } from "../identity/request_turns.ts"
 import { type Later, RevocationLog } from "../identity/revocation_log.ts"
 import { sweepSessions } from "../identity/session_sweep.ts"
 import type { AuthSettings } from "../identity/settings.ts"
@@ -38,6 +39,7 @@ import { sendBySmtp } from "../identity/smtp.ts"
 import { createThrottle } from "../identity/throttle.ts"
 import { now } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
+import { fail } from "../policies/failure.ts"
 import { appendAudit } from "../safety/audit.ts"
 import { type Store, StoreError } from "../store/sql.ts"
 import { isLinkLocal } from "../upstream/link_local.ts"
@@ -94,6 +96,10 @@ export function identitySweeps(
 
 const SWEEP_MS = 60_000
 
+const BUSY = toAnswer(
+  fail("OVERLOADED", { retryAfterS: 1, message: "Too many ask at the moment; try again." }),
+)
+
 const later: Later = (ms, run) => {
   const timer = setTimeout(run, ms)
   return () => clearTimeout(timer)
@@ -110,6 +116,7 @@ export interface IdentityDeps {
 /** Identity in the control plane: what workers ask, and what they are told. */
 export class ControlIdentity implements IdentityPort {
   readonly #deps: IdentityDeps
+  readonly #turns = new RequestTurns({ soon: (run) => void setImmediate(run) })
   readonly #app: (asked: IdentityRequest) => Promise<IdentityAnswer>
   /** All three `undefined` without a store. */
   readonly #context: IdentityContext | undefined
@@ -206,7 +213,7 @@ export class ControlIdentity implements IdentityPort {
   async answer(question: Question): Promise<Reply | undefined> {
     switch (question.kind) {
       case "request":
-        return this.#settings === undefined ? undefined : this.#app(question.request)
+        return this.#settings === undefined ? undefined : this.#handle(question.request)
       case "credential":
         return this.#resolve(question)
       case "keys": {
@@ -222,6 +229,10 @@ export class ControlIdentity implements IdentityPort {
 
   onChange(tell: (change: IdentityState) => void): void {
     this.#tell = tell
+  }
+
+  async #handle(request: IdentityRequest): Promise<IdentityAnswer> {
+    return (await this.#turns.run(request.client, () => this.#app(request))) ?? BUSY
   }
 
   async #sweep(): Promise<void> {

@@ -118,6 +118,7 @@ async function readAnswer(response: Response): Promise<IdentityAnswer> {
   return { kind: "answer", status: response.status, fields, body: await response.bytes() }
 }
 
-function toAnswer({ code, message, details, retryAfterS, headers }: Failure): IdentityAnswer {
+/** A failure as the worker that renders it takes it. */
+export function toAnswer({ code, message, details, retryAfterS, headers }: Failure): IdentityAnswer {
   return { kind: "failure", code, message, details, retryAfterS, headers }
 }
