@@ -1,5 +1,12 @@
-import { expect, test } from "bun:test"
+import { afterEach, expect, test } from "bun:test"
 import { RequestTurns } from "../../src/identity/request_turns.ts"
+import { closeVms, openVm } from "../support/identity_vm.ts"
+import { closeStores } from "../support/store.ts"
+
+afterEach(async () => {
+  closeVms()
+  await closeStores()
+})
 
 /** Turns of an event loop that the test takes, and work that ends when it says so. */
 class World {
@@ -106,4 +113,18 @@ test("work that fails gives its place back", async () => {
   for (let i = 0; i < 100; i++)
     await expect(turns.run("192.0.2.1", () => Promise.reject(new Error("broken")))).rejects.toThrow("broken")
   expect(await turns.run("192.0.2.1", async () => "fine")).toBe("fine")
+})
+
+test("a flood of one address is told to come back, while another address is answered", async () => {
+  const vm = await openVm("sqlite::memory:")
+  const ask = (client: string) =>
+    vm.ask("POST", "/auth/refresh", { json: { refresh_token: "gh_rt_none" }, client })
+  const flood = Array.from({ length: 200 }, () => ask("192.0.2.1"))
+  const other = await ask("192.0.2.2")
+  expect(other.code).toBe("AUTH_ERROR")
+  const answers = await Promise.all(flood)
+  const refused = answers.filter(({ code }) => code === "OVERLOADED")
+  expect(refused).toHaveLength(200 - 64)
+  expect(refused[0]!.headers.get("retry-after")).toBe("1")
+  expect(answers.filter(({ code }) => code === "AUTH_ERROR")).toHaveLength(64)
 })
