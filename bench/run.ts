@@ -4,6 +4,7 @@ import { flood } from "./flood.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { limits } from "./limits.ts"
+import { limitsShared } from "./limits_shared.ts"
 import { overload } from "./overload.ts"
 import { plain } from "./plain.ts"
 import { provider } from "./provider.ts"
@@ -18,6 +19,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   streaming,
   idle,
   limits,
+  limits_shared: limitsShared,
   overload,
   quota,
   flood,

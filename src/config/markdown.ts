@@ -17,7 +17,9 @@ export function referencePage(): string {
   const routeKeys = Object.entries(route.properties!).filter(([key]) => !policyNames.has(key))
   const parts = [
     INTRODUCTION,
-    ...Object.entries(plain).flatMap(([key, schema]) => section(`\`${key}\``, schema, key)),
+    ...Object.entries(plain).flatMap(([key, schema]) =>
+      section(`\`${key}\``, oneOf(schema), key, schema.description),
+    ),
     ...section("`services.<name>`", onlyRecord(services!), "services.<name>", services!.description),
     `## \`defaults\`\n\n${defaults!.description} Its keys are the policies below.`,
     ...section(
@@ -70,7 +72,7 @@ const POLICIES = `## Policies
 
 What a route can ask for, in running order: requests pass them from top to bottom, answers from bottom to top. A key of \`defaults\` gives the policy to every route; the same key of a route replaces those options as a whole, and \`without\` drops it.`
 
-/** Options that are one mapping or a list of them are shown as the mapping. */
+/** Options that are one mapping, a list of them or a text are shown as the mapping. */
 function oneOf(schema: Schema): Schema {
   return schema.anyOf?.find((variant) => variant.properties) ?? schema
 }

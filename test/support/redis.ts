@@ -37,15 +37,24 @@ export async function endRedis(): Promise<void> {
   }
 }
 
-/** `lines`: more of its config file. `sentinel`: it is one. */
-export async function startRedis(lines: readonly string[] = [], sentinel = false): Promise<RedisServer> {
+/** `lines`: more of its config file. `sentinel`: it is one. `password`: what the file asks for. */
+export async function startRedis(
+  lines: readonly string[] = [],
+  { sentinel = false, password }: { readonly sentinel?: boolean; readonly password?: string } = {},
+): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-redis-"))
   const port = freePort()
   const file = join(folder, "redis.conf")
   const settings = [`port ${port}`, "bind 127.0.0.1", `dir ${folder}`, 'save ""', "appendonly no", ...lines]
   if (sentinel) settings.splice(3, 2)
   writeFileSync(file, `${settings.join("\n")}\n`)
-  const client = new Client({ port, host: "127.0.0.1", lazyConnect: true, retryStrategy: () => 20 })
+  const client = new Client({
+    port,
+    host: "127.0.0.1",
+    lazyConnect: true,
+    ...(password !== undefined && { password }),
+    retryStrategy: () => 20,
+  })
   client.on("error", () => {
     // Tests end it on purpose.
   })

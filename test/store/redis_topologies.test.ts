@@ -1,0 +1,116 @@
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { endMachines, sharedBucket, startMachine } from "../support/limit_machine.ts"
+import { endRedis, type RedisServer, startRedis } from "../support/redis.ts"
+import { until, untilAsked } from "../support/until.ts"
+
+setDefaultTimeout(30_000)
+
+afterEach(async () => {
+  endMachines()
+  await endRedis()
+})
+
+const HOUR = sharedBucket(10 / 3600, 10)
+
+test("[F-41] when the master is killed, Sentinel's next one is found within 5 s, and no more gets through than a limit and a bucket", async () => {
+  const master = await startRedis()
+  const replica = await startRedis([`replicaof 127.0.0.1 ${master.port}`, "repl-diskless-sync-delay 0"])
+  const sentinel = await startRedis(
+    [
+      `sentinel monitor main 127.0.0.1 ${master.port} 1`,
+      "sentinel down-after-milliseconds main 300",
+      "sentinel failover-timeout main 1000",
+    ],
+    { sentinel: true },
+  )
+  await untilAsked(async () => (await replica.client.info()).includes("master_link_status:up"), "the replica")
+  await untilAsked(
+    async () => {
+      const found = (await sentinel.client.call("SENTINEL", "REPLICAS", "main")) as unknown[]
+      return found.length === 1
+    },
+    "the sentinel to find the replica",
+    15_000,
+  )
+  const config = {
+    sentinels: [`127.0.0.1:${sentinel.port}`],
+    name: "main",
+    tls: false,
+    prefix: "gatehouse",
+    connect_timeout: 2000,
+    command_timeout: 500,
+  }
+  const a = await startMachine(config, 50)
+  const b = await startMachine(config, 50)
+  let passed = 0
+  for (let i = 0; i < 5; i++) if (a.take("ann", HOUR)) passed++
+  await untilAsked(async () => Number(await replica.client.dbsize()) === 2, "replication")
+  await master.kill()
+  const killedAt = performance.now()
+  for (let i = 0; i < 20; i++) if (a.take("ann", HOUR)) passed++
+  await until(() => !a.redis.up && !b.redis.up, "the loss")
+  await until(() => a.redis.up && b.redis.up, "the new master", 10_000)
+  expect(performance.now() - killedAt).toBeLessThan(5000)
+  expect((await replica.client.role())[0]).toBe("master")
+  if (b.take("ann", HOUR)) passed++
+  await until(() => !b.take("ann", HOUR) || ++passed > 20, "b to have heard of a")
+  expect(passed).toBeLessThanOrEqual(20)
+})
+
+async function startCluster(): Promise<readonly RedisServer[]> {
+  const settings = ["cluster-enabled yes", "cluster-node-timeout 500", "cluster-require-full-coverage no"]
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedis(settings)))
+  const first = nodes[0]!
+  for (const [i, { client, port }] of nodes.entries()) {
+    await client.call(
+      "CLUSTER",
+      "ADDSLOTSRANGE",
+      Math.floor((i * 16_384) / 3),
+      Math.floor(((i + 1) * 16_384) / 3) - 1,
+    )
+    if (i > 0) await first.client.call("CLUSTER", "MEET", "127.0.0.1", port)
+  }
+  for (const { client } of nodes)
+    await untilAsked(
+      async () => {
+        const info = (await client.call("CLUSTER", "INFO")) as string
+        return info.includes("cluster_state:ok") && info.includes("cluster_slots_ok:16384")
+      },
+      "the cluster",
+      15_000,
+    )
+  return nodes
+}
+
+test("[V-rl.7] [F-41] in a Cluster all limits are on one node, and are found where it moves to", async () => {
+  const nodes = await startCluster()
+  const config = {
+    nodes: [`127.0.0.1:${nodes[0]!.port}`],
+    tls: false,
+    prefix: "gatehouse",
+    connect_timeout: 2000,
+    command_timeout: 500,
+  }
+  const a = await startMachine(config)
+  const b = await startMachine(config)
+  for (let i = 0; i < 10; i++) a.take("ann", HOUR)
+  await a.sync.sync()
+  expect(b.take("ann", HOUR)).toBe(true)
+  await b.sync.sync()
+  expect(b.take("ann", HOUR)).toBe(false)
+  expect(await a.takeExactly("ann", HOUR)).toMatchObject({ allowed: false })
+  const sizes = await Promise.all(nodes.map(({ client }) => client.dbsize()))
+  expect(sizes.filter((size) => size > 0)).toEqual([2])
+  // Its slot goes to another node, without its data, as after the loss of both.
+  const slot = await nodes[0]!.client.call("CLUSTER", "KEYSLOT", "{gatehouse:limits}:hash_key")
+  const to = nodes[(sizes.findIndex((size) => size > 0) + 1) % 3]!
+  const id = (await to.client.call("CLUSTER", "MYID")) as string
+  await nodes[sizes.findIndex((size) => size > 0)]!.client.flushall()
+  for (const { client } of nodes) await client.call("CLUSTER", "SETSLOT", String(slot), "NODE", id)
+  expect(b.take("bob", HOUR)).toBe(true)
+  await untilAsked(async () => {
+    await b.sync.sync()
+    return (await to.client.dbsize()) === 2
+  }, "the new node to be told")
+  expect(b.redis.up).toBe(true)
+})
