@@ -19,9 +19,8 @@ import { gaugeRows } from "./gauges.ts"
 import { LimitKeeper } from "./limit_keeper.ts"
 import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
 import { restartNeeded } from "./restart_needed.ts"
-import { StartError, Supervisor } from "./supervisor.ts"
+import { Supervisor } from "./supervisor.ts"
 import { TlsKeeper } from "./tls_keeper.ts"
-import { readTlsPair } from "./tls_pair.ts"
 
 /** Slots of the control plane's own metrics table. */
 const OWN_SERIES = 16
@@ -233,9 +232,11 @@ export class Control {
     try {
       await this.#tls.read(loaded.config.server.tls)
       const next = this.#nextGeneration(old.number + 1, loaded.config)
-      this.#takeIdentity(loaded.config, old)
+      // Before the workers, which may ask about its issuers at once. It throws for keys that are gone by now.
+      this.#options.identity.apply(loaded.config)
       this.#generation = next
     } catch (error) {
+      this.#slots.restore(old.slots)
       return this.#reject([{ path: "", message: (error as Error).message }])
     }
     const errors = await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
@@ -249,19 +250,6 @@ export class Control {
       return this.#reject(errors.map((message) => ({ path: "", message })))
     }
     return this.#accept(loaded.config, loaded.warnings)
-  }
-
-  /**
-   * Before the workers, which may ask about its issuers at once. Throws when keys cannot be read any more; then the
-   * slots are those of `old` again, and nothing has changed.
-   */
-  #takeIdentity(config: Config, old: Generation): void {
-    try {
-      this.#options.identity.apply(config)
-    } catch (error) {
-      this.#slots.restore(old.slots)
-      throw error
-    }
   }
 
   #accept(config: Config, warnings: readonly Problem[]): ReloadOutcome {
@@ -347,17 +335,4 @@ export class Control {
       }),
     ]
   }
-}
-
-/** Reads the certificate, starts the workers. Rejects with `StartError`, whose message is for the operator. */
-export async function openControl(options: ControlOptions): Promise<Control> {
-  const { tls } = options.config.server
-  let control: Control
-  try {
-    control = new Control(options, tls && (await readTlsPair(tls)))
-  } catch (error) {
-    throw new StartError((error as Error).message)
-  }
-  await control.start()
-  return control
 }
