@@ -51,6 +51,16 @@ describe("a section auth that is refused", () => {
     ["a wide leeway", "leeway: 61s", "auth.leeway: must be at most 60s"],
     ["a long grace", "refresh_grace: 6m", "auth.refresh_grace: must be at most 5m"],
     [
+      "a short audit record",
+      "audit_retention: 23h",
+      "auth.audit_retention: must be at least 1d and at most 36600d",
+    ],
+    [
+      "sign-ins of no life",
+      "refresh_token_max_life: 0",
+      "auth.refresh_token_max_life: must be more than 0 and at most 3660d",
+    ],
+    [
       "a key without anything",
       "keys: [{ alg: ES256 }]",
       "auth.keys[0]: needs file, or for an HS… algorithm secret",
