@@ -53,3 +53,19 @@ test("[T-5.1] faults of limits are told at their place, a limit alone or in a li
   )
   expect(findings({ routes: [route([])] })).not.toEqual([])
 })
+
+test("[T-5.1] an exact limit without redis is warned of, and what contradicts it is refused", () => {
+  const exact = { rate: "1/s", exact: true }
+  expect(findings({ routes: [route(exact)] })).toEqual([
+    "routes[0].rate_limit.exact: has no effect: there is no redis to share the limit by",
+  ])
+  const redis = "redis://127.0.0.1"
+  expect(findings({ redis, routes: [route({ ...exact, mode: "shadow" })] }).join()).toContain("shadow")
+  expect(findings({ redis, routes: [route({ ...exact, queue: {} })] }).join()).toContain("queue")
+  expect(findings({ redis, limits: { sync_interval: "6s" }, routes: [route({ rate: "1/s" })] })).toEqual([
+    "limits.sync_interval: must be 10ms to 5s",
+  ])
+  expect(findings({ redis: { url: "redis://a", nodes: ["b"] }, routes: [route(exact)] })).toEqual([
+    "redis: needs exactly one of url, sentinels and nodes",
+  ])
+})
