@@ -266,7 +266,7 @@ const LimitsSchema = strictObject(
     max_keys: Type.Integer({
       minimum: 1000,
       maximum: 50_000_000,
-      default: 1_000_000,
+      default: 100_000,
       description:
         "Callers with a bucket that is not full, at a time: 23 to 46 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
     }),

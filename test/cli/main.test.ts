@@ -151,11 +151,11 @@ ${path}: 2 errors
   })
 
   test("[I-env] without a file the environment is checked", async () => {
-    const env = { CONTEXT_SERVICE_URL: "http://127.0.0.1:1", REDIS_HOST: "redis" }
+    const env = { CONTEXT_SERVICE_URL: "http://127.0.0.1:1", REDIS_PORT: "6379" }
     expect(await gatehouse(["check"], env)).toEqual({
       code: 0,
       out: "environment: ok (1 route, 1 service)\n",
-      err: "warning: environment: REDIS_HOST: has no effect in this version: Redis is not used\n",
+      err: "warning: environment: REDIS_PORT: has no effect without REDIS_HOST\n",
     })
   })
 

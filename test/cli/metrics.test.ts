@@ -5,6 +5,7 @@ import { type Family, parseExposition, sampleValue } from "../support/exposition
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
 import { issuerKey, TestIssuer } from "../support/issuer.ts"
 import { askFrom } from "../support/loopback_client.ts"
+import { endRedis, startRedis } from "../support/redis.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
 import { startWsService } from "../support/ws_service.ts"
@@ -15,6 +16,7 @@ const services: { stop(force: boolean): Promise<void> }[] = []
 
 afterEach(async () => {
   await endGateways()
+  await endRedis()
   for (const service of services.splice(0)) await service.stop(true)
 })
 
@@ -46,8 +48,10 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   services.push({ stop: async () => sockets.stop() })
   const issuer = new TestIssuer([await issuerKey("first")])
   services.push({ stop: () => issuer.close() })
+  const redis = await startRedis()
   const config = {
     server: { workers: 2 },
+    redis: redis.url,
     store: "sqlite:./metrics.db",
     auth: { issuers: [{ issuer: issuer.url, audience: ["api"] }] },
     services: {
@@ -197,9 +201,13 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_event_loop_lag_seconds",
     // Shown by test/e2e/quota.test.ts: it needs callers.
     "gatehouse_quota_total",
+    "gatehouse_redis_up",
+    "gatehouse_limit_sync_total",
     "gatehouse_store_queries_total",
     "gatehouse_store_query_seconds_total",
   ])
+  expect(sampleValue(page, "gatehouse_redis_up", {})).toBe(1)
+  expect(sampleValue(page, "gatehouse_limit_sync_total", { result: "ok" })).toBeGreaterThan(0)
   expect(sampleValue(page, "gatehouse_event_loop_lag_seconds", { worker: "1" })).toBeGreaterThanOrEqual(0)
   expect(sampleValue(page, "gatehouse_store_queries_total", { outcome: "ok" })).toBeGreaterThan(0)
   expect(sampleValue(page, "gatehouse_store_query_seconds_total", { outcome: "ok" })).toBeGreaterThan(0)
