@@ -66,7 +66,9 @@ test("[T-5.1] an exact limit admits not one too many on three gateways, and says
   expect(first).toEqual([200, 200, 200, 200])
   const { headers } = await fetch(gateways[1]!.url, { headers: { "x-caller": "ann" } })
   expect(headers.get("x-ratelimit-remaining")).toBe("5")
-  const rest = await Promise.all(Array.from({ length: 30 }, (_, i) => ask(gateways[i % 3]!, "ann")))
+  // Three at a time: a machine that needs more than 50 ms for an answer would decide by itself, as is documented.
+  const rest: number[] = []
+  for (let i = 0; i < 10; i++) rest.push(...(await Promise.all(gateways.map((each) => ask(each, "ann")))))
   expect(rest.filter((status) => status === 200)).toHaveLength(5)
 })
 
