@@ -5,10 +5,11 @@ import { recordOf } from "../identity/accounts.ts"
 import type { AuditRecord } from "../identity/context.ts"
 import { clientNetwork } from "../lib/client_network.ts"
 import type { Clock } from "../lib/clock.ts"
+import { isoDate } from "../lib/iso_date.ts"
 import { parseDuration } from "../lib/units.ts"
 import type { Block } from "../safety/block.ts"
 import { ok, operatorOf, refuse } from "./answer.ts"
-import { compileBody, compileQuery, fields, isoDate, limitOf, PAGE, unfitFields } from "./people/read.ts"
+import { compileBody, compileQuery, fields, limitOf, PAGE, unfitFields } from "./people/read.ts"
 
 /** Who is blocked, as the control plane keeps it. Clients are as lib/client_network.ts writes them. */
 export interface Blocks {

@@ -143,6 +143,16 @@ function collect(options: ExpositionOptions): Map<string, Sample[]> {
   return samples
 }
 
+/** Small numbers that stand for one label, by their place in a list. */
+const LISTED = {
+  outcome: { label: "outcome", names: ATTEMPT_OUTCOMES },
+  pool_state: { label: "state", names: POOL_STATES },
+  direction: { label: "direction", names: DIRECTIONS },
+  limit_result: { label: "result", names: LIMIT_RESULTS },
+  violation: { label: "violation", names: VIOLATIONS },
+  block_result: { label: "result", names: BLOCK_RESULTS },
+} as const
+
 function seriesLabels(metric: Metric, key: number, { labels, codes }: ExpositionOptions) {
   const found: Record<string, string> = {}
   const { about, small } = metric.series!
@@ -161,28 +171,20 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
     case "code":
       found.code = codes[number] ?? "other"
       break
-    case "outcome":
-      found.outcome = ATTEMPT_OUTCOMES[number] ?? "other"
-      break
-    case "pool_state":
-      found.state = POOL_STATES[number] ?? "other"
-      break
-    case "direction":
-      found.direction = DIRECTIONS[number] ?? "other"
-      break
     case "authentication":
       found.method = AUTHENTICATION_METHODS[number >> 5] ?? "other"
       found.result = AUTHENTICATION_RESULTS[number & 31] ?? "other"
       break
+    case "outcome":
+    case "pool_state":
+    case "direction":
     case "limit_result":
-      found.result = LIMIT_RESULTS[number] ?? "other"
-      break
     case "violation":
-      found.violation = VIOLATIONS[number] ?? "other"
+    case "block_result": {
+      const { label, names } = LISTED[small]
+      found[label] = names[number] ?? "other"
       break
-    case "block_result":
-      found.result = BLOCK_RESULTS[number] ?? "other"
-      break
+    }
     case "shed":
       Object.assign(found, shedLabels(number))
       break

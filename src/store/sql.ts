@@ -51,8 +51,3 @@ export class StoreError extends Error {
     this.kind = kind
   }
 }
-
-/** Whether a statement was refused as a row with its key exists. */
-export function isConflict(error: unknown): boolean {
-  return error instanceof StoreError && error.kind === "conflict"
-}

@@ -3,10 +3,11 @@ import type { IdentityContext } from "../../identity/context.ts"
 import { logOut, signInOf } from "../../identity/log_out.ts"
 import type { IdentityRequest } from "../../identity/messages.ts"
 import type { Principal } from "../../identity/principal.ts"
-import { endSession, listSessions, type Session } from "../../identity/sessions.ts"
+import { endSession, listSessions } from "../../identity/sessions.ts"
 import { findUser, publicUser } from "../../identity/users.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { fail } from "../../policies/failure.ts"
+import { sessionView } from "../session_view.ts"
 import { askedOf, ok, refuse } from "./app.ts"
 import { clearedCookies, withCookies } from "./set_cookie.ts"
 
@@ -65,22 +66,9 @@ function readAll(body: Uint8Array | undefined): boolean | undefined {
 async function answerList(context: IdentityContext, request: Request): Promise<Response> {
   const principal = callerOf(askedOf(request))
   const sessions = await listSessions(context, context.store, signedInAccount(context, principal))
-  return ok({ sessions: sessions.map((session) => toView(session, principal.sessionId)) })
-}
-
-const isoDate = (at: number): string => new Date(at).toISOString()
-
-function toView(session: Session, currentId: string): object {
-  return {
-    id: session.id,
-    kind: session.kind,
-    ip: session.clientIp,
-    user_agent: session.userAgent,
-    created_at: isoDate(session.createdAt),
-    last_used_at: isoDate(session.lastUsedAt),
-    expires_at: isoDate(session.expiresAt),
-    current: session.id === currentId,
-  }
+  return ok({
+    sessions: sessions.map((each) => ({ ...sessionView(each), current: each.id === principal.sessionId })),
+  })
 }
 
 async function answerEnd(context: IdentityContext, request: Request, id: string): Promise<Response> {

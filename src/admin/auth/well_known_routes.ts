@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
 import type { OwnTokens } from "../../identity/context.ts"
-import type { VerifyKey } from "../../identity/keys.ts"
+import { publicJwks } from "../../identity/keys.ts"
 import type { IdentityRequest } from "../../identity/messages.ts"
 import { askedOf } from "./app.ts"
 
@@ -10,25 +10,11 @@ const CACHEABLE = { "cache-control": "public, max-age=300" }
 /** What others must know to take tokens of this gateway. `issuing`: whether it has a store, and so issues any. */
 export function wellKnownRoutes(own: OwnTokens, issuing: boolean) {
   return new Elysia()
-    .get("/.well-known/jwks.json", () => Response.json(publicKeys(own), { headers: CACHEABLE }))
+    .get("/.well-known/jwks.json", () => Response.json(publicJwks(own.keys().verify), { headers: CACHEABLE }))
     .get("/.well-known/openid-configuration", ({ request }) =>
       Response.json(metadata(own, askedOf(request), issuing), { headers: CACHEABLE }),
     )
 }
-
-/** Of secrets there is no public half: HS keys are left out. */
-function publicKeys({ keys }: OwnTokens): object {
-  return { keys: keys().verify.filter(isPublic).map(toJwk) }
-}
-
-const isPublic = ({ key }: VerifyKey): boolean => key.type === "public"
-
-const toJwk = ({ key, kid, alg }: VerifyKey): object => ({
-  ...key.export({ format: "jwk" }),
-  ...(kid !== undefined && { kid }),
-  alg,
-  use: "sig",
-})
 
 function metadata(
   { settings, keys }: OwnTokens,

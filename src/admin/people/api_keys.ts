@@ -13,6 +13,7 @@ import {
 } from "../../identity/api_keys.ts"
 import { findUser } from "../../identity/users.ts"
 import { isAddressRange } from "../../lib/address_list.ts"
+import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { FieldError } from "../field_errors.ts"
 import { Moment, momentOf } from "./moment.ts"
@@ -21,7 +22,6 @@ import {
   compileBody,
   compileQuery,
   fields,
-  isoDate,
   isoDateOrNull,
   limitOf,
   PAGE,

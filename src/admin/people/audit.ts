@@ -1,10 +1,11 @@
 import { Elysia } from "elysia"
 import Type from "typebox"
+import { isoDate } from "../../lib/iso_date.ts"
 import { type KeptRecord, listAudit } from "../../safety/list_audit.ts"
 import { ok } from "../answer.ts"
 import { Moment, momentOf } from "./moment.ts"
 import type { People } from "./people.ts"
-import { compileQuery, fields, isoDate, limitOf, NO_NUL, PAGE, unfitFields } from "./read.ts"
+import { compileQuery, fields, limitOf, NO_NUL, PAGE, unfitFields } from "./read.ts"
 
 const Text = Type.Optional(Type.String({ minLength: 1, maxLength: 512, pattern: NO_NUL }))
 

@@ -10,9 +10,10 @@ import {
   listClients,
   rotateClientSecret,
 } from "../../identity/clients.ts"
+import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import { compileBody, compileQuery, fields, isoDate, limitOf, PAGE, pageOf, unfitFields } from "./read.ts"
+import { compileBody, compileQuery, fields, limitOf, PAGE, pageOf, unfitFields } from "./read.ts"
 import { Name, Roles, Scopes, unknownRights } from "./rights.ts"
 
 const readList = compileQuery(fields(PAGE))

@@ -1,8 +1,9 @@
 import { Elysia } from "elysia"
 import { acknowledgeMailEvent, type MailEvent, readMailEvents } from "../../identity/mail_events.ts"
+import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import { compileQuery, fields, isoDate, limitOf, PAGE, pageOf } from "./read.ts"
+import { compileQuery, fields, limitOf, PAGE, pageOf } from "./read.ts"
 
 const readList = compileQuery(fields(PAGE))
 

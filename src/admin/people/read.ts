@@ -1,5 +1,6 @@
 import Type, { type StaticDecode, type TObject, type TProperties } from "typebox"
 import { Compile } from "typebox/compile"
+import { isoDate } from "../../lib/iso_date.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { refuse } from "../answer.ts"
 import { type FieldError, fieldErrors } from "../field_errors.ts"
@@ -67,6 +68,5 @@ export function pageOf<T extends { readonly id: string }>(
   return { items, next: found.length > limit ? items.at(-1)!.id : null }
 }
 
-export const isoDate = (at: number): string => new Date(at).toISOString()
 export const isoDateOrNull = (at: number | undefined): string | null =>
   at === undefined ? null : isoDate(at)

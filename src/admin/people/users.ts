@@ -2,21 +2,13 @@ import { Elysia } from "elysia"
 import Type from "typebox"
 import { changeUser, createUser, endSessionsByOperator, removeUser } from "../../identity/manage_users.ts"
 import { isEmail } from "../../identity/registration.ts"
-import { listSessions, type Session } from "../../identity/sessions.ts"
+import { listSessions } from "../../identity/sessions.ts"
 import { findUser, listUsers, normaliseLogin, publicUser, type User } from "../../identity/users.ts"
+import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
+import { sessionView } from "../session_view.ts"
 import type { People } from "./people.ts"
-import {
-  compileBody,
-  compileQuery,
-  fields,
-  isoDate,
-  limitOf,
-  NO_NUL,
-  PAGE,
-  pageOf,
-  unfitFields,
-} from "./read.ts"
+import { compileBody, compileQuery, fields, limitOf, NO_NUL, PAGE, pageOf, unfitFields } from "./read.ts"
 import { Name, Roles, Tier, unknownRights } from "./rights.ts"
 
 const readList = compileQuery(
@@ -98,7 +90,7 @@ export function userRoutes({ context, config }: People) {
     .get("/:id/sessions", async ({ request, params: { id } }) => {
       if (!isThere(await findUser(store, id))) return noUser(request)
       const sessions = await listSessions(context, store, id)
-      return ok({ sessions: sessions.map(toView) })
+      return ok({ sessions: sessions.map(sessionView) })
     })
     .delete("/:id/sessions", async ({ request, params: { id } }) => {
       if (!isThere(await findUser(store, id))) return noUser(request)
@@ -115,15 +107,3 @@ const isThere = (user: User | undefined): user is User => user !== undefined && 
 
 const noUser = (request: Request): Response =>
   refuse(request, 404, "NOT_FOUND", "There is no account with this id.")
-
-function toView(session: Session) {
-  return {
-    id: session.id,
-    kind: session.kind,
-    ip: session.clientIp,
-    user_agent: session.userAgent,
-    created_at: isoDate(session.createdAt),
-    last_used_at: isoDate(session.lastUsedAt),
-    expires_at: isoDate(session.expiresAt),
-  }
-}

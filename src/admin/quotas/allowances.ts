@@ -2,6 +2,7 @@ import { Elysia } from "elysia"
 import Type from "typebox"
 import { definedQuotas } from "../../config/quotas.ts"
 import { recordOf } from "../../identity/accounts.ts"
+import { isoDate } from "../../lib/iso_date.ts"
 import {
   type Allowance,
   deleteAllowance,
@@ -12,16 +13,7 @@ import {
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { FieldError } from "../field_errors.ts"
 import { Moment, momentOf } from "../people/moment.ts"
-import {
-  compileBody,
-  compileQuery,
-  fields,
-  isoDate,
-  limitOf,
-  PAGE,
-  pageOf,
-  unfitFields,
-} from "../people/read.ts"
+import { compileBody, compileQuery, fields, limitOf, PAGE, pageOf, unfitFields } from "../people/read.ts"
 import type { Quotas } from "./quotas.ts"
 
 const QuotaName = Type.String({ minLength: 1, maxLength: 63 })
