@@ -1,11 +1,12 @@
 /**
- * `./build.sh test`: what the tests need from Debian, lint, then every test with coverage. Ends with the
- * plain line "N passed, N failed", and what was skipped if anything was; a failed lint and too little coverage count as
- * one failed test each.
+ * `./build.sh test`: what the tests need from Debian, lint, then every test with coverage. Ends with
+ * what failed, told once more, and the plain line "N passed, N failed", with what was skipped if anything was; a failed
+ * lint and too little coverage count as one failed test each.
  */
 import { join } from "node:path"
 import { $ } from "bun"
 import { LEAST_PERCENT, percent, readCoverage } from "./coverage.ts"
+import { readFailures, tellFailures } from "./failures.ts"
 
 /** What tests need: a shell command that succeeds when it is there, and the Debian package that brings it. */
 const REQUIRED: readonly (readonly [probe: string, debianPackage: string])[] = [
@@ -34,23 +35,46 @@ async function installMissing(): Promise<void> {
   await $`${sudo} env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends ${packages}`
 }
 
-/** Runs a command with its output passed through; its exit code and all it printed. */
-async function run(command: string[]): Promise<{ code: number; output: string }> {
+/** What a command wrote, and its exit code. */
+interface Ran {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a command with its output passed through. */
+async function run(command: string[]): Promise<Ran> {
   const child = Bun.spawn(command, {
     stdout: "pipe",
     stderr: "pipe",
     env: { ...process.env, FORCE_COLOR: "0", GATEHOUSE_BINARY: `${process.cwd()}/dist/gatehouse` },
   })
-  let output = ""
-  const pass = async (from: ReadableStream<Uint8Array>): Promise<void> => {
+  const pass = async (from: ReadableStream<Uint8Array>): Promise<string> => {
     const decoder = new TextDecoder()
+    let output = ""
     for await (const chunk of from) {
       process.stdout.write(chunk)
       output += decoder.decode(chunk, { stream: true })
     }
+    return output
   }
-  await Promise.all([pass(child.stdout), pass(child.stderr)])
-  return { code: await child.exited, output }
+  const [stdout, stderr] = await Promise.all([pass(child.stdout), pass(child.stderr)])
+  return { code: await child.exited, stdout, stderr }
+}
+
+/** Repeats what failed, so that the end of a log tells it. */
+function repeatFailures(lint: Ran, tests: Ran): void {
+  const told = tellFailures(readFailures(tests.stderr))
+  if (told !== "") console.log(`\n${told}`)
+  else if (tests.code !== 0) {
+    // A crash has no failed test of its own: how it ended is all there is.
+    console.log(`\nThe tests ended with code ${tests.code}:\n${lastLines(tests.stderr)}`)
+  }
+  if (lint.code !== 0) console.log(`\nLint failed:\n${lastLines(lint.stdout)}\n${lastLines(lint.stderr)}`)
+}
+
+function lastLines(output: string): string {
+  return output.trimEnd().split("\n").slice(-20).join("\n")
 }
 
 function count(output: string, word: "pass" | "fail" | "skip"): number {
@@ -79,10 +103,11 @@ const lint = await run(["node_modules/.bin/biome", "ci", "src", "test", "bench"]
 const tests = await run([process.execPath, "test", "--coverage", ...process.argv.slice(2)])
 // A part of the tests covers a part of the code.
 const covered = process.argv.length > 2 || (await checkCoverage())
-const passed = count(tests.output, "pass")
-const counted = count(tests.output, "fail")
+const passed = count(tests.stderr, "pass")
+const counted = count(tests.stderr, "fail")
 // A crash or a missed coverage threshold fails the run without a failed test of its own.
 const failed = Math.max(counted, tests.code === 0 ? 0 : 1) + (lint.code === 0 ? 0 : 1) + (covered ? 0 : 1)
-const skipped = count(tests.output, "skip")
+const skipped = count(tests.stderr, "skip")
+repeatFailures(lint, tests)
 console.log(`\n${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`)
 process.exit(failed === 0 && passed > 0 ? 0 : 1)
