@@ -99,7 +99,7 @@ async function checkCoverage(): Promise<boolean> {
 }
 
 await installMissing()
-const lint = await run(["node_modules/.bin/biome", "ci", "src", "test", "bench"])
+const lint = await run(["node_modules/.bin/biome", "ci", "--colors=off", "src", "test", "bench"])
 const tests = await run([process.execPath, "test", "--coverage", ...process.argv.slice(2)])
 // A part of the tests covers a part of the code.
 const covered = process.argv.length > 2 || (await checkCoverage())
