@@ -1,5 +1,5 @@
 /** Waits until `condition` holds, looking every 2 ms; throws after `timeoutMs`. `what` names it in the error. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 5000): Promise<void> {
+export async function until(condition: () => boolean, what: string, timeoutMs = 20_000): Promise<void> {
   const deadline = performance.now() + timeoutMs
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
@@ -11,7 +11,7 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
 export async function untilAsked(
   condition: () => Promise<boolean>,
   what: string,
-  timeoutMs = 5000,
+  timeoutMs = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs
   while (!(await condition())) {
