@@ -177,7 +177,13 @@ function describeTarget(config: Config, route: RouteConfig): string[] {
   const instances = service.instances.map((each) =>
     typeof each === "string" ? each : `${each.url} (weight ${each.weight})`,
   )
-  const { retry, breaker, health, fallback } = service
+  const { retry, breaker, health, fallback, discover } = service
+  if (discover !== undefined)
+    instances.push(
+      ...(discover.registry ? ["those that are registered"] : []),
+      ...(discover.file === undefined ? [] : [`those of ${discover.file}`]),
+      ...(discover.dns === undefined ? [] : [`${discover.dns.type} records of ${discover.dns.name}`]),
+    )
   const lines = [
     `  service   ${name}${route.websocket ? ", WebSockets relayed" : ""}`,
     `            instances ${instances.join(", ")}`,

@@ -1,5 +1,6 @@
 import { checkAbuse } from "../safety/abuse_options.ts"
 import { checkAuth } from "./check_auth.ts"
+import { checkDiscovery } from "./check_discovery.ts"
 import { checkLimits } from "./check_limits.ts"
 import { checkQuotaRoutes } from "./check_quotas.ts"
 import { checkRoutes } from "./check_routes.ts"
@@ -16,6 +17,7 @@ export function checkConfig(decoded: Decoded, report: Report): void {
   if (abuse !== undefined)
     for (const { at, message, value } of checkAbuse(abuse)) report.problem(["abuse", ...at], message, value)
   checkServices(decoded, report)
+  checkDiscovery(decoded, report)
   checkRoutes(decoded, report)
   checkQuotaRoutes(decoded, report)
   checkLimits(decoded, report)

@@ -31,6 +31,9 @@ export function checkServices(decoded: Decoded, report: Report): void {
   checkCount(config.services, report)
   const used = new Set<string>()
   for (const route of config.routes) if (route.service !== undefined) used.add(route.service)
+  // A service may be there for its health alone.
+  for (const { depends_on } of Object.values(config.services))
+    for (const { service } of depends_on) used.add(service)
   for (const [name, service] of Object.entries(config.services)) {
     const at: Path = ["services", name]
     checkInstances(service, at, report)

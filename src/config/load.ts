@@ -116,7 +116,8 @@ function resolveFiles(config: Decoded["config"], directory: string): void {
   const { client_cert_ca } = config.server
   if (client_cert_ca !== undefined)
     Object.assign(config.server, { client_cert_ca: resolve(directory, client_cert_ca) })
-  for (const { tls } of Object.values(config.services)) {
+  for (const { tls, discover } of Object.values(config.services)) {
+    if (discover?.file !== undefined) Object.assign(discover, { file: resolve(directory, discover.file) })
     if (tls?.ca !== undefined) Object.assign(tls, { ca: resolve(directory, tls.ca) })
   }
 }

@@ -5,7 +5,7 @@ import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
 import { AbuseSchema } from "../safety/abuse_options.ts"
 import { RedisSchema } from "../store/redis_settings.ts"
-import { ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
+import { type ServiceConfig, ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
 
 type PolicyList = (typeof ORDER)[number]
 type PolicyOptions = { [P in PolicyList as P["name"]]: Type.TOptional<P["schema"]> }
@@ -247,6 +247,32 @@ export const RouteSchema = strictObject({
   ...policyOptions,
 })
 
+const DiscoverySchema = strictObject(
+  {
+    routes: Type.Optional(
+      Type.String({
+        pattern: "^/([^{}]*/)?\\{service\\}(/[^{}]*)?$",
+        description:
+          "Path of a route for each registered service that config does not name, e.g. `/api/v1/{service}/*`. Without it they have none.",
+      }),
+    ),
+    allow: Type.Array(Type.String(), {
+      default: [],
+      description:
+        "Addresses or CIDR ranges found instances may have although they are loopback, link-local or metadata addresses.",
+    }),
+    dns_servers: Type.Array(Type.String(), {
+      default: [],
+      maxItems: 8,
+      description: "Name servers asked for instances, `address` or `address:port`; empty: the system's.",
+    }),
+  },
+  {
+    default: {},
+    description: "Instances that come and go while the gateway runs; see `services.*.discover`.",
+  },
+)
+
 const LogSchema = strictObject(
   {
     level: Type.Union(
@@ -310,6 +336,7 @@ export const ConfigSchema = strictObject({
     default: {},
     description: "What the gateway stands in front of, by name.",
   }),
+  discovery: DiscoverySchema,
   defaults: strictObject(policyOptions, {
     default: {},
     description: "Policies every route has unless it says otherwise.",
@@ -322,7 +349,9 @@ export const ConfigSchema = strictObject({
 })
 
 /** The whole file, decoded: durations in milliseconds, sizes in bytes, defaults filled in. */
-export type Config = StaticDecode<typeof ConfigSchema>
+export type Config = Omit<StaticDecode<typeof ConfigSchema>, "services"> & {
+  readonly services: Readonly<Record<string, ServiceConfig>>
+}
 export type RouteConfig = StaticDecode<typeof RouteSchema>
 export type ServerConfig = StaticDecode<typeof ServerSchema>
 export type TlsConfig = StaticDecode<typeof TlsSchema>

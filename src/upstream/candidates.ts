@@ -30,15 +30,15 @@ export function candidatesOf(list: readonly Member[]): Candidates {
   }
 }
 
-/** Tells every thread that the health or ejection of an instance of this service has changed. */
+/** Tells every thread that the health, ejection or draining of an instance of this service has changed. */
 export function touchService(memory: UpstreamMemory, slot: number): void {
   const { words, word } = serviceRecord(memory, slot)
   Atomics.add(words, word + SERVICE.version, 1)
 }
 
 /**
- * The candidates of one service, computed again only when health or ejections have changed or an ejection
- * has run out: a request costs one atomic read and one comparison.
+ * The candidates of one service, computed again only when health, ejections or draining have changed or an
+ * ejection has run out: a request costs one atomic read and one comparison.
  */
 export class CandidateCache {
   readonly #members: readonly Member[]
@@ -76,13 +76,15 @@ export class CandidateCache {
 
   #compute(now: number): Candidates {
     let validUntil = Number.POSITIVE_INFINITY
-    const available = this.#members.filter(({ state }) => {
+    // Who is draining counts for nothing, in a panic too.
+    const members = this.#members.filter(({ state }) => !state.draining)
+    const available = members.filter(({ state }) => {
       const { ejectedUntil } = state
       if (ejectedUntil > now) validUntil = Math.min(validUntil, ejectedUntil)
       return state.healthy && ejectedUntil <= now
     })
     this.#validUntil = validUntil
-    const panic = available.length * 100 < this.#panicThreshold * this.#members.length
-    return candidatesOf(panic ? this.#members : available)
+    const panic = available.length * 100 < this.#panicThreshold * members.length
+    return candidatesOf(panic ? members : available)
   }
 }

@@ -50,6 +50,17 @@ export class InstanceState {
     return (old === UNHEALTHY) !== (next === UNHEALTHY)
   }
 
+  /** Whether it finishes what it has and gets nothing new. */
+  get draining(): boolean {
+    return Atomics.load(this.#record.words, this.#record.word + INSTANCE.draining) === 1
+  }
+
+  /** Returns whether that is a change. */
+  setDraining(draining: boolean): boolean {
+    const next = draining ? 1 : 0
+    return Atomics.exchange(this.#record.words, this.#record.word + INSTANCE.draining, next) !== next
+  }
+
   /** When it last joined or came back, from health or ejection; in the future while it is ejected. */
   get availableSince(): number {
     const { times, time } = this.#record

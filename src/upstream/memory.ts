@@ -28,8 +28,10 @@ export const INSTANCE = {
   ewma: 4,
   ewmaAt: 5,
   inFlight: 12,
+  /** 1: it gets nothing new. */
+  draining: 13,
   /** First of one word a worker. */
-  inFlightByWorker: 13,
+  inFlightByWorker: 14,
 } as const
 
 /** Offsets in a service's record, in 4-byte words. */
@@ -98,6 +100,20 @@ export function clearInstance(memory: UpstreamMemory, slot: number, now: number)
   const record = instanceRecord(memory, slot)
   record.words.fill(0, record.word, record.word + instanceBytes(memory.workers) / 4)
   record.times[record.time + INSTANCE.healthySince] = now
+}
+
+/**
+ * Makes the record of an instance that has come back as new, all but its requests in flight: those of its last
+ * life may still be under way, and end by themselves.
+ */
+export function renewInstance(memory: UpstreamMemory, slot: number, now: number): void {
+  const { words, word, times, time } = instanceRecord(memory, slot)
+  for (const field of [INSTANCE.health, INSTANCE.ejections, INSTANCE.failures, INSTANCE.draining])
+    Atomics.store(words, word + field, 0)
+  // Results of requests begun in its last life say nothing of this one.
+  Atomics.add(words, word + INSTANCE.generation, 1)
+  times.fill(0, time + INSTANCE.ejectedUntil, time + INSTANCE.ewmaAt + 1)
+  times[time + INSTANCE.healthySince] = now
 }
 
 /** Takes back what a dead worker held: its requests in flight, its lock. Call before it is replaced. */

@@ -1,5 +1,12 @@
 import type { Clock } from "../lib/clock.ts"
-import { clearInstance, clearService, MAX_INSTANCES, MAX_SERVICES, type UpstreamMemory } from "./memory.ts"
+import {
+  clearInstance,
+  clearService,
+  MAX_INSTANCES,
+  MAX_SERVICES,
+  renewInstance,
+  type UpstreamMemory,
+} from "./memory.ts"
 import type { ServiceConfig } from "./service.ts"
 
 /** Where each service and instance has its record in shared memory. Plain data, posted with the config. */
@@ -21,7 +28,8 @@ export function instanceUrl(instance: ServiceConfig["instances"][number]): strin
 
 /**
  * Gives out records by identity, so that health, breaker and counts survive reloads. For the control thread
- * only. A freed record is used again as late as possible: requests of the old owner may still be under way.
+ * only. Who comes back gets its own record again while nobody else has it; else a freed record is used as late
+ * as possible: requests of the old owner may still be under way.
  */
 export class SlotDirectory {
   readonly #memory: UpstreamMemory
@@ -43,8 +51,15 @@ export class SlotDirectory {
     this.#services.check(names.length)
     this.#instances.check(keys.size)
     return {
-      services: this.#services.assign(new Set(names), (slot) => clearService(this.#memory, slot)),
-      instances: this.#instances.assign(keys, (slot) => clearInstance(this.#memory, slot, this.#now())),
+      services: this.#services.assign(new Set(names), {
+        clear: (slot) => clearService(this.#memory, slot),
+        // The circuit of a service that was away for a moment is where it was.
+        renew: () => undefined,
+      }),
+      instances: this.#instances.assign(keys, {
+        clear: (slot) => clearInstance(this.#memory, slot, this.#now()),
+        renew: (slot) => renewInstance(this.#memory, slot, this.#now()),
+      }),
     }
   }
 
@@ -55,12 +70,19 @@ export class SlotDirectory {
   }
 }
 
+interface Records {
+  /** For a new owner. */
+  clear(slot: number): void
+  /** For the owner it had before. */
+  renew(slot: number): void
+}
+
 class SlotTable {
   readonly #noun: string
   readonly #capacity: number
   readonly #used = new Map<string, number>()
-  /** Oldest freed first. */
-  #freed: number[] = []
+  /** By who had it last; oldest freed first. */
+  readonly #freed = new Map<string, number>()
   #next = 0
 
   constructor(noun: string, capacity: number) {
@@ -75,29 +97,45 @@ class SlotTable {
       )
   }
 
-  assign(keys: ReadonlySet<string>, clear: (slot: number) => void): Record<string, number> {
+  assign(keys: ReadonlySet<string>, records: Records): Record<string, number> {
     for (const [key, slot] of this.#used) {
       if (keys.has(key)) continue
       this.#used.delete(key)
-      this.#freed.push(slot)
+      this.#freed.set(key, slot)
     }
     const slots: Record<string, number> = Object.create(null)
     for (const key of keys) {
-      let slot = this.#used.get(key)
+      let slot = this.#used.get(key) ?? this.#comeBack(key, records)
       if (slot === undefined) {
-        slot = this.#next < this.#capacity ? this.#next++ : this.#freed.shift()!
-        clear(slot)
+        slot = this.#next < this.#capacity ? this.#next++ : this.#oldestFreed()
+        records.clear(slot)
         this.#used.set(key, slot)
       }
       slots[key] = slot
     }
     return slots
   }
+
+  #comeBack(key: string, records: Records): number | undefined {
+    const slot = this.#freed.get(key)
+    if (slot === undefined) return undefined
+    this.#freed.delete(key)
+    records.renew(slot)
+    this.#used.set(key, slot)
+    return slot
+  }
+
+  #oldestFreed(): number {
+    const [key, slot] = this.#freed.entries().next().value!
+    this.#freed.delete(key)
+    return slot
+  }
+
   restore(slots: Readonly<Record<string, number>>): void {
-    for (const [key, slot] of this.#used) if (slots[key] !== slot) this.#freed.push(slot)
+    for (const [key, slot] of this.#used) if (slots[key] !== slot) this.#freed.set(key, slot)
     this.#used.clear()
     for (const key in slots) this.#used.set(key, slots[key]!)
     const used = new Set(this.#used.values())
-    this.#freed = this.#freed.filter((slot) => !used.has(slot))
+    for (const [key, slot] of this.#freed) if (used.has(slot)) this.#freed.delete(key)
   }
 }

@@ -1,0 +1,65 @@
+import { BlockList, isIP, isIPv6 } from "node:net"
+import { AddressList } from "../../lib/address_list.ts"
+import { parseAddress } from "../address.ts"
+import { isLinkLocal } from "../link_local.ts"
+
+/** Addresses that stand for this machine or for nobody in particular, by version. */
+const SPECIAL = new BlockList()
+for (const [range, bits] of [
+  ["0.0.0.0", 8],
+  ["127.0.0.0", 8],
+  ["224.0.0.0", 3],
+] as const) {
+  SPECIAL.addSubnet(range, bits)
+  // The same in IPv6: mapped, and translated (RFC 6052).
+  SPECIAL.addSubnet(`::ffff:${range}`, 96 + bits, "ipv6")
+  SPECIAL.addSubnet(`64:ff9b::${range}`, 96 + bits, "ipv6")
+}
+// "::", "::1" and what is compatible with IPv4 (RFC 4291, long out of use).
+SPECIAL.addSubnet("::", 96, "ipv6")
+SPECIAL.addSubnet("ff00::", 8, "ipv6")
+
+/** Metadata services that are not link-local: Azure, Alibaba, Oracle. */
+const METADATA = new AddressList(["168.63.129.16", "100.100.100.200", "192.0.0.192"])
+
+/**
+ * Which addresses the gateway may be sent to by what is not its config: no metadata services, link-local,
+ * loopback, unspecified or multicast addresses, but for those the operator lists.
+ */
+export class AddressRule {
+  readonly #allowed: AddressList
+
+  /** `allow`: IP addresses and CIDR ranges. */
+  constructor(allow: readonly string[]) {
+    this.#allowed = new AddressList(allow)
+  }
+
+  /** Whether no connection may go to this IP address. */
+  refuses(address: string): boolean {
+    if (this.#allowed.has(address)) return false
+    return (
+      isLinkLocal(address) ||
+      METADATA.has(address) ||
+      SPECIAL.check(address, isIPv6(address) ? "ipv6" : "ipv4")
+    )
+  }
+
+  /**
+   * Why no source may name an instance of this URL; `undefined`: it may. What a host name stands for is checked
+   * when it is connected to.
+   */
+  problem(url: string): string | undefined {
+    let hostname: string
+    try {
+      const { target } = parseAddress(url)
+      if ("unix" in target) return "only config may name a Unix socket"
+      hostname = target.hostname
+    } catch (error) {
+      return (error as Error).message
+    }
+    const plain = hostname.endsWith(".") ? hostname.slice(0, -1) : hostname
+    const address = plain === "localhost" || plain.endsWith(".localhost") ? "127.0.0.1" : plain
+    if (isIP(address) === 0 || !this.refuses(address)) return undefined
+    return `${hostname} is a loopback, link-local, metadata or multicast address; discovery.allow may list it`
+  }
+}
