@@ -55,7 +55,7 @@ class Federation {
       fetch: (url, init) => fetch(url, init),
       lookUp: async (host) => [host],
       isRefused: () => false,
-      timeoutMs: 300,
+      timeoutMs: 10_000,
       now: this.time.now,
       random: () => 0,
       after: this.time.after,
@@ -291,13 +291,15 @@ test("[F-53] the key of an issuer changes without a failed request", async () =>
   const federation = new Federation()
   const { issuer, worker } = federation
   expect(await federation.ask()).toBe("acme:ann")
+  // Whether the first needed one depends on which came first, it or the keys.
+  worker.questions.length = 0
   issuer.keys = [keys.second, keys.first]
   const asked = Array.from({ length: 50 }, (_, i) =>
     federation.ask({ jti: `${i}` }, i % 2 === 0 ? keys.second : keys.first),
   )
   expect(new Set(await Promise.all(asked))).toEqual(new Set(["acme:ann"]))
   expect(issuer.fetches).toBe(2)
-  expect(worker.questions).toHaveLength(2)
+  expect(worker.questions).toHaveLength(1)
 })
 
 test("[F-53] the key of an issuer that gives its keys no names changes without a failed request", async () => {
@@ -320,8 +322,11 @@ test("[F-54] a key that its issuer takes back ends the tokens it has signed, ver
 })
 
 test("[F-53] a hundred first requests make one fetch", async () => {
-  const federation = new Federation()
-  const asked = Array.from({ length: 100 }, (_, i) => federation.ask({ jti: `${i}` }))
+  const issuer = new TestIssuer([keys.first])
+  // Signed before anybody fetches: else the keys may be there before the first of them.
+  const tokens = await Promise.all(Array.from({ length: 100 }, (_, i) => issuer.token({ jti: `${i}` })))
+  const federation = new Federation({}, issuer)
+  const asked = tokens.map((token) => federation.worker.ask(bearer(token)))
   expect(new Set(await Promise.all(asked))).toEqual(new Set(["acme:ann"]))
   expect(federation.issuer.fetches).toBe(1)
   expect(federation.worker.questions).toHaveLength(1)
@@ -376,9 +381,10 @@ test("[F-53] a token without the name of a key is compared with each of them onc
   try {
     const federation = new Federation()
     expect(await federation.ask()).toBe("acme:ann")
+    federation.worker.questions.length = 0
     compared = 0
     expect(await federation.ask({}, { ...keys.second, kid: undefined })).toBe("signature")
-    expect(federation.worker.questions).toHaveLength(2)
+    expect(federation.worker.questions).toHaveLength(1)
     expect(compared).toBe(1)
   } finally {
     counting.mockRestore()
