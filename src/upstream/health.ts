@@ -1,13 +1,14 @@
 import type { Clock } from "../lib/clock.ts"
 import { parseAddress } from "./address.ts"
 import { touchService } from "./candidates.ts"
+import { AddressRule } from "./discovery/address_rule.ts"
 import { HealthCheck, type Schedule } from "./health_check.ts"
 import { InstanceState } from "./instance_state.ts"
 import type { UpstreamMemory } from "./memory.ts"
 import { toPoolOptions } from "./pool_options.ts"
 import { keepResolved, type LookUp, lookUpName } from "./resolved_address.ts"
 import type { ServiceConfig } from "./service.ts"
-import { instanceKey, instanceUrl, type Slots } from "./slots.ts"
+import { instanceKey, instanceUrl, originOf, type Slots } from "./slots.ts"
 
 /** An instance has left or come back by its checks. */
 export interface HealthChange {
@@ -37,6 +38,19 @@ interface Running {
   readonly made: string
 }
 
+interface CheckParts {
+  readonly config: ServiceConfig
+  readonly slots: Slots
+  readonly made: string
+  /** For an instance a source has named. */
+  readonly rule: AddressRule | undefined
+}
+
+/** New checks up to this many begin at once. */
+const AT_ONCE = 20
+/** Each of more adds this to the time in which they begin. */
+const SPREAD_MS = 2
+
 /**
  * Active health checks of all services, run by the control thread. What they find is in shared memory, where
  * every worker sees it at once.
@@ -53,20 +67,28 @@ export class HealthChecker {
 
   /**
    * Starts new checks at once, goes on with those that are unchanged and stops the others; an instance that is
-   * checked no more counts as healthy. Throws on what cannot work; nothing has changed then.
+   * checked no more counts as healthy. `allow`: see `AddressRule`, for found instances. Throws on what cannot work; nothing has changed then.
    */
-  apply(services: Readonly<Record<string, ServiceConfig>>, slots: Slots): void {
+  apply(
+    services: Readonly<Record<string, ServiceConfig>>,
+    slots: Slots,
+    allow: readonly string[] = [],
+  ): void {
+    const rule = new AddressRule(allow)
+    const allowed = allow.join()
     const next = new Map<string, Running>()
     const fresh: HealthCheck[] = []
     for (const [name, config] of Object.entries(services)) {
       if (config.health === undefined) continue
+      const asConfigured = JSON.stringify([config.health, config.tls])
       for (const entry of config.instances) {
         const url = instanceUrl(entry)
         const key = instanceKey(name, url)
-        const made = JSON.stringify([slots.instances[key], config.health, config.tls])
+        const found = originOf(entry) !== undefined
+        const made = `${slots.instances[key]} ${found ? allowed : "config"} ${asConfigured}`
         let running = this.#running.get(key)
         if (running?.made !== made) {
-          running = this.#create(name, url, config, slots, made)
+          running = this.#create(name, url, { config, slots, made, rule: found ? rule : undefined })
           fresh.push(running.check)
         }
         next.set(key, running)
@@ -79,7 +101,7 @@ export class HealthChecker {
       if (now === undefined && slots.instances[key] !== undefined) this.#setHealth(old, undefined)
     }
     this.#running = next
-    for (const check of fresh) check.start()
+    this.#startAll(fresh)
   }
 
   close(): void {
@@ -87,13 +109,21 @@ export class HealthChecker {
     this.#running.clear()
   }
 
-  #create(service: string, url: string, config: ServiceConfig, slots: Slots, made: string): Running {
+  /** A few at once; many over time, so that hundreds of new instances are no burst. */
+  #startAll(fresh: readonly HealthCheck[]): void {
+    const spreadMs = fresh.length <= AT_ONCE ? 0 : fresh.length * SPREAD_MS
+    for (const check of fresh) check.start(spreadMs * this.#deps.random())
+  }
+
+  #create(service: string, url: string, parts: CheckParts): Running {
+    const { config, slots, made, rule } = parts
     const { now, random, schedule, onChange, lookUp } = this.#deps
     const slot = slots.instances[instanceKey(service, url)]!
     const check = new HealthCheck({
       address: keepResolved(parseAddress(url), {
         lookUp: lookUp ?? lookUpName,
         now,
+        refuses: rule && ((address) => rule.refuses(address)),
         // The failed checks give the reason.
         onRefused: () => undefined,
       }),

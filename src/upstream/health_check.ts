@@ -47,9 +47,10 @@ export class HealthCheck {
     )
   }
 
-  /** Checks at once and then again and again. */
-  start(): void {
-    void this.#run()
+  /** Checks after `delayMs`, 0: at once, and then again and again. */
+  start(delayMs = 0): void {
+    if (delayMs === 0) void this.#run()
+    else this.#cancel = this.#parts.schedule(() => void this.#run(), delayMs)
   }
 
   stop(): void {

@@ -18,6 +18,8 @@ export const lookUpName: LookUp = async (name) =>
 export interface ResolverDeps {
   readonly lookUp: LookUp
   readonly now: Clock
+  /** Whether an address must not be used; default: link-local ones must not. */
+  readonly refuses?: ((address: string) => boolean) | undefined
   /** A lookup brought addresses that must not be used; told again only when they are others. */
   readonly onRefused: (addresses: readonly string[]) => void
 }
@@ -73,12 +75,12 @@ export class ResolvedName implements NameResolver {
   }
 
   async #refresh(): Promise<void> {
-    const { lookUp, now, onRefused } = this.#deps
+    const { lookUp, now, onRefused, refuses = isLinkLocal } = this.#deps
     let waitMs = RETRY_MS
     try {
       const all = await lookUp(this.#name)
-      const refused = all.filter(isLinkLocal)
-      this.#found = all.filter((each) => !isLinkLocal(each))
+      const refused = all.filter(refuses)
+      this.#found = all.filter((each) => !refuses(each))
       this.#unanswered.clear()
       if (this.#found.length > 0) waitMs = NAME_TTL_MS
       else if (refused.length === 0) this.#problem = `${this.#name} has no address`

@@ -1,6 +1,7 @@
 import Type, { type StaticDecode } from "typebox"
 import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
+import { DependencySchema, DiscoverSchema, type InstanceEntry } from "./discovery/settings.ts"
 
 const InstanceSchema = Type.Union(
   [
@@ -17,67 +18,6 @@ const InstanceSchema = Type.Union(
   ],
   { description: "One running copy of the service." },
 )
-
-/** Where instances come from beside those config lists. */
-const DiscoverSchema = strictObject(
-  {
-    registry: Type.Boolean({
-      default: false,
-      description: "Instances registered under the service's name (see /api/v1/registry).",
-    }),
-    file: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description:
-          "YAML or JSON file: a list of instances, each a URL or a mapping of `url`, `weight`, `zone`, `tags` and `draining`; or lists of several services by name. It is watched; a file with a mistake changes nothing.",
-      }),
-    ),
-    dns: Type.Optional(
-      strictObject(
-        {
-          name: Type.String({
-            pattern:
-              "^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\\.?$",
-            maxLength: 253,
-            description: "Name that is looked up, whole: no search domains are tried.",
-          }),
-          type: Type.Union([Type.Literal("A"), Type.Literal("AAAA"), Type.Literal("SRV")], {
-            default: "A",
-            description:
-              "Records asked for. Each address is an instance; SRV records give ports and weights, and only those of the lowest priority are used.",
-          }),
-          port: Type.Optional(
-            Type.Integer({
-              minimum: 1,
-              maximum: 65_535,
-              description: "Port of the instances; SRV has its own.",
-            }),
-          ),
-          refresh: Duration({
-            default: "30s",
-            description:
-              "Time between lookups of SRV records (1s to 1h). A and AAAA records say themselves how long they hold.",
-          }),
-          stale: Duration({
-            default: "1h",
-            description:
-              "How long what was found last stays in use while the name server fails or no longer knows the name.",
-          }),
-        },
-        { description: "Instances a name server knows. https where the service has a section `tls`." },
-      ),
-    ),
-  },
-  { description: "Where instances come from beside `instances`, while the gateway runs." },
-)
-
-const DependencySchema = strictObject({
-  service: Type.String({ description: "Name of the service." }),
-  kind: Type.Union([Type.Literal("hard"), Type.Literal("soft")], {
-    default: "hard",
-    description: "hard: this service is down when that one is. soft: it is degraded then.",
-  }),
-})
 
 export const HealthSchema = strictObject(
   {
@@ -395,29 +335,10 @@ export const ServiceSchema = strictObject(
   },
 )
 
-/** Where an instance is known from that config does not list. */
-export interface FoundOrigin {
-  /** Name of the source. */
-  readonly source: string
-  /** "": unknown. */
-  readonly zone: string
-  readonly tags: readonly string[]
-}
-
-/** An instance in its long form. */
-export interface InstanceEntry {
-  readonly url: string
-  /** 1 to 256. */
-  readonly weight: number
-  /** `undefined`: config lists it. */
-  readonly found?: FoundOrigin
-}
-
 /** A service as it is in force: what config says, and the instances that were found. */
 export type ServiceConfig = Omit<StaticDecode<typeof ServiceSchema>, "instances"> & {
   readonly instances: readonly (string | InstanceEntry)[]
 }
-export type DnsConfig = NonNullable<NonNullable<ServiceConfig["discover"]>["dns"]>
 export type BreakerConfig = StaticDecode<typeof BreakerSchema>
 export type ConcurrencyConfig = StaticDecode<typeof ConcurrencySchema>
 export type RetryConfig = StaticDecode<typeof RetrySchema>

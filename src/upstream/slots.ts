@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.ts"
+import type { FoundOrigin } from "./discovery/settings.ts"
 import {
   clearInstance,
   clearService,
@@ -24,6 +25,11 @@ export function instanceKey(service: string, url: string): string {
 /** URL of an instance as config writes it, long or short. */
 export function instanceUrl(instance: ServiceConfig["instances"][number]): string {
   return typeof instance === "string" ? instance : instance.url
+}
+
+/** Where an instance is known from; `undefined`: config lists it. */
+export function originOf(instance: ServiceConfig["instances"][number]): FoundOrigin | undefined {
+  return typeof instance === "string" ? undefined : instance.found
 }
 
 /**

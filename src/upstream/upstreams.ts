@@ -7,16 +7,17 @@ import { createBalancer } from "./balance/create.ts"
 import { Breaker } from "./breaker.ts"
 import { CandidateCache } from "./candidates.ts"
 import { ConcurrencyLimiter } from "./concurrency.ts"
+import { AddressRule } from "./discovery/address_rule.ts"
 import { Ejection } from "./ejection.ts"
 import { Instance } from "./instance.ts"
 import { Member } from "./member.ts"
 import { SERVICE, serviceRecord, type UpstreamMemory } from "./memory.ts"
 import type { PoolOptions } from "./pool.ts"
 import { toPoolOptions } from "./pool_options.ts"
-import { type LookUp, lookUpName } from "./resolved_address.ts"
+import { type LookUp, lookUpName, type ResolverDeps } from "./resolved_address.ts"
 import { compileRetry, RetryBudget, type RetryRules } from "./retry.ts"
 import type { ServiceConfig } from "./service.ts"
-import { instanceKey, instanceUrl, type Slots } from "./slots.ts"
+import { instanceKey, instanceUrl, originOf, type Slots } from "./slots.ts"
 
 /** How one attempt ended, for metrics. */
 export type AttemptKind = "success" | "server_error" | AskFailure
@@ -74,16 +75,37 @@ interface Kept {
   readonly made: string
 }
 
+/** The instances of one service, by URL. */
+type KeptInstances = Map<string, Kept>
+
+interface InstanceParts {
+  readonly options: PoolOptions
+  /** What its pool is made from. */
+  readonly made: string
+  /** Whether a source has named it. */
+  readonly found: boolean
+  readonly slots: Slots
+  readonly kept: KeptInstances
+}
+
+const retiredKey = (service: string, url: string, made: string): string =>
+  `${instanceKey(service, url)}\n${made}`
+
 /** All services of one worker thread. Instances are kept over reloads by identity. */
 export class Upstreams {
   readonly #memory: UpstreamMemory
   readonly #worker: number
   readonly #deps: UpstreamDeps
   readonly #serviceDeps: Service["deps"]
-  #kept = new Map<string, Kept>()
+  /** By service. */
+  #kept = new Map<string, KeptInstances>()
   /** By service: what they have learned stays over reloads that do not change their config. */
   #limiters = new Map<string, { readonly limiter: ConcurrencyLimiter; readonly made: string }>()
-  readonly #retired = new Map<Instance, Timer>()
+  /** By service, URL and what the pool was made from: one that comes back has its connections still. */
+  readonly #retired = new Map<string, { readonly kept: Kept; readonly timer: Timer }>()
+  #rule = new AddressRule([])
+  /** What the rule was made from. */
+  #allow = ""
 
   constructor(memory: UpstreamMemory, worker: number, deps: UpstreamDeps) {
     this.#memory = memory
@@ -92,17 +114,51 @@ export class Upstreams {
     this.#serviceDeps = { ...deps, sleep: deps.sleep ?? Bun.sleep }
   }
 
-  /** Compiles the services. Throws on what cannot work (bad address, unreadable file); nothing has changed then. */
-  apply(services: Readonly<Record<string, ServiceConfig>>, slots: Slots): ReadonlyMap<string, Service> {
-    const kept = new Map<string, Kept>()
-    const compiled = new Map<string, Service>()
-    for (const [name, config] of Object.entries(services))
-      compiled.set(name, this.#compile(name, config, slots, kept))
-    for (const [key, { instance }] of this.#kept)
-      if (kept.get(key)?.instance !== instance) this.#retire(instance)
-    this.#kept = kept
+  /**
+   * Compiles the services; those that were there and are not among them are dropped. `allow`: see `AddressRule`,
+   * for found instances. Throws on what cannot work (bad address, unreadable file); nothing has changed then.
+   */
+  apply(
+    services: Readonly<Record<string, ServiceConfig>>,
+    slots: Slots,
+    allow: readonly string[] = [],
+  ): ReadonlyMap<string, Service> {
+    const before = { rule: this.#rule, allow: this.#allow }
+    this.#rule = new AddressRule(allow)
+    this.#allow = allow.join()
+    let compiled: ReadonlyMap<string, Service>
+    try {
+      compiled = this.update(services, slots)
+    } catch (error) {
+      this.#rule = before.rule
+      this.#allow = before.allow
+      throw error
+    }
+    for (const [name, old] of this.#kept) {
+      if (compiled.has(name)) continue
+      this.#kept.delete(name)
+      this.#retireAll(name, old)
+    }
     for (const name of this.#limiters.keys())
       if (compiled.get(name)?.concurrency === undefined) this.#limiters.delete(name)
+    return compiled
+  }
+
+  /** Compiles these services and leaves the others as they are. Throws as `apply` does. */
+  update(services: Readonly<Record<string, ServiceConfig>>, slots: Slots): ReadonlyMap<string, Service> {
+    const kept = new Map<string, KeptInstances>()
+    const compiled = new Map<string, Service>()
+    for (const [name, config] of Object.entries(services)) {
+      const instances: KeptInstances = new Map()
+      compiled.set(name, this.#compile(name, config, slots, instances))
+      kept.set(name, instances)
+    }
+    for (const [name, instances] of kept) {
+      const old = this.#kept.get(name)
+      this.#kept.set(name, instances)
+      for (const [url, each] of instances) this.#revived(name, url, each)
+      if (old !== undefined) this.#retireAll(name, old)
+    }
     return compiled
   }
 
@@ -113,30 +169,30 @@ export class Upstreams {
 
   /** Every instance with connections, also those config has dropped a short while ago. */
   *instances(): Generator<Instance> {
-    for (const { instance } of this.#kept.values()) yield instance
-    yield* this.#retired.keys()
+    for (const instances of this.#kept.values()) for (const { instance } of instances.values()) yield instance
+    for (const { kept } of this.#retired.values()) yield kept.instance
   }
 
   /** Closes what is idle; exchanges under way finish. */
   close(): void {
-    for (const { instance } of this.#kept.values()) instance.pool.close()
-    for (const [instance, timer] of this.#retired) {
-      clearTimeout(timer)
-      instance.pool.close()
-    }
+    for (const { timer } of this.#retired.values()) clearTimeout(timer)
+    for (const instance of this.instances()) instance.pool.close()
     this.#kept.clear()
     this.#retired.clear()
   }
 
-  #compile(name: string, config: ServiceConfig, slots: Slots, kept: Map<string, Kept>): Service {
+  #compile(name: string, config: ServiceConfig, slots: Slots, kept: KeptInstances): Service {
     const memory = this.#memory
     const slot = slots.services[name]!
     const options = toPoolOptions(name, config)
+    const made = JSON.stringify(options)
     const instances: Instance[] = []
     const members: Member[] = []
     for (const [index, entry] of config.instances.entries()) {
       const url = instanceUrl(entry)
-      const instance = this.#instance(name, url, options, slots, kept)
+      const found = originOf(entry) !== undefined
+      const from = `${slots.instances[instanceKey(name, url)]} ${found ? this.#allow : "config"} ${made}`
+      const instance = this.#instance(name, url, { options, made: from, found, slots, kept })
       instances.push(instance)
       const weight = typeof entry === "string" ? 1 : entry.weight
       members.push(new Member(index, url, weight, instance.state, config.slow_start))
@@ -175,35 +231,49 @@ export class Upstreams {
     return limiter
   }
 
-  #instance(
-    service: string,
-    url: string,
-    options: PoolOptions,
-    slots: Slots,
-    kept: Map<string, Kept>,
-  ): Instance {
-    const key = instanceKey(service, url)
-    const slot = slots.instances[key]!
-    const made = JSON.stringify([slot, options])
-    let found = kept.get(key) ?? this.#kept.get(key)
-    if (found === undefined || found.made !== made) {
-      const { now, log, lookUp = lookUpName } = this.#deps
-      const onRefused = (addresses: readonly string[]): void =>
-        log.error("instance.address_refused", { service, instance: url, addresses })
-      const deps = { now, lookUp, onRefused }
-      const instance = new Instance(service, url, this.#memory, slot, this.#worker, options, deps)
-      found = { instance, made }
+  #instance(service: string, url: string, parts: InstanceParts): Instance {
+    const { options, made, found, slots, kept } = parts
+    const known =
+      kept.get(url) ??
+      this.#kept.get(service)?.get(url) ??
+      this.#retired.get(retiredKey(service, url, made))?.kept
+    if (known?.made === made) {
+      kept.set(url, known)
+      return known.instance
     }
-    kept.set(key, found)
-    return found.instance
+    const { now, log, lookUp = lookUpName } = this.#deps
+    const rule = this.#rule
+    const deps: ResolverDeps = {
+      now,
+      lookUp,
+      onRefused: (addresses) => log.error("instance.address_refused", { service, instance: url, addresses }),
+      // What a source says is not the operator's word; see AddressRule.
+      ...(found && { refuses: (address: string) => rule.refuses(address) }),
+    }
+    const slot = slots.instances[instanceKey(service, url)]!
+    const instance = new Instance(service, url, this.#memory, slot, this.#worker, options, deps)
+    kept.set(url, { instance, made })
+    return instance
   }
 
-  #retire(instance: Instance): void {
-    const timer = setTimeout(() => {
-      this.#retired.delete(instance)
-      instance.pool.close()
-    }, RETIRE_AFTER_MS)
-    timer.unref()
-    this.#retired.set(instance, timer)
+  #revived(service: string, url: string, { made }: Kept): void {
+    const key = retiredKey(service, url, made)
+    clearTimeout(this.#retired.get(key)?.timer)
+    this.#retired.delete(key)
+  }
+
+  /** Those of `old` that are not in use any more. */
+  #retireAll(service: string, old: KeptInstances): void {
+    const now = this.#kept.get(service)
+    for (const [url, kept] of old) {
+      if (now?.get(url)?.instance === kept.instance) continue
+      const key = retiredKey(service, url, kept.made)
+      const timer = setTimeout(() => {
+        this.#retired.delete(key)
+        kept.instance.pool.close()
+      }, RETIRE_AFTER_MS)
+      timer.unref()
+      this.#retired.set(key, { kept, timer })
+    }
   }
 }
