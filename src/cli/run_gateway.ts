@@ -22,12 +22,14 @@ import type { Log } from "../observe/log.ts"
 import type { LogEvent } from "../observe/log_events.ts"
 import { createLog } from "../observe/log_json.ts"
 import { openStore } from "../store/open.ts"
+import type { Redis } from "../store/redis.ts"
 import type { Store } from "../store/sql.ts"
 import { watchFaults } from "./faults.ts"
 import { ControlIdentity } from "./identity.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
 import { type OpenSharedLimits, openSharedLimits } from "./shared_limits.ts"
+import { openSharedRedis } from "./shared_redis.ts"
 import { watchSignals } from "./signals.ts"
 import { startThread } from "./thread.ts"
 
@@ -65,6 +67,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let store: Store | undefined
   let identity: ControlIdentity | undefined
   let ledger: OpenLedger | undefined
+  let redis: Redis | undefined
   let sharedLimits: OpenSharedLimits | undefined
   try {
     const counts = new Counts()
@@ -74,7 +77,8 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     const current = () => control?.config ?? config
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
-    sharedLimits = await openSharedLimits(config, { after, counts, log })
+    redis = await openSharedRedis(config, { counts, log })
+    if (redis !== undefined) sharedLimits = await openSharedLimits(config, { redis, after, counts, log })
     control = await openControl({
       config,
       load,
@@ -122,6 +126,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     unwatchFaults()
     identity?.close()
     await sharedLimits?.close()
+    redis?.close()
     await ledger?.close()
     await store?.close()
     await within(FLUSH_MS, Promise.all([accessLog.flushed(), ownLog.flushed()]))

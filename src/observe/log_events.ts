@@ -31,6 +31,17 @@ export const LOG_EVENTS = [
     "Its name led to link-local `addresses`, which are not connected to.",
   ],
   [
+    "registry.registered",
+    "info",
+    "An `instance` of a `service` registered itself, here or at another gateway.",
+  ],
+  ["registry.changed", "info", "An `instance` of a `service` registered again with other words."],
+  ["registry.draining", "warn", "An `instance` of a `service` gets nothing new from now on."],
+  ["registry.undrained", "warn", "An `instance` of a `service` gets requests again."],
+  ["registry.deregistered", "info", "An `instance` of a `service` left."],
+  ["registry.expired", "warn", "An `instance` of a `service` sent no heartbeat within its TTL, and left."],
+  ["registry.unread", "error", "Redis holds an `instance` that is none; it is left out. Told once."],
+  [
     "store.failing",
     "error",
     "Statements fail, for a `reason`. At most one line a minute for each `kind`; `untold` came between.",
