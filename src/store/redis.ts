@@ -1,5 +1,6 @@
 import type { EventEmitter } from "node:events"
 import type { Redis as Client, Cluster, RedisOptions } from "ioredis"
+import { after } from "../lib/after.ts"
 import type { Log } from "../observe/log.ts"
 import type { RedisSettings } from "./redis_settings.ts"
 
@@ -17,7 +18,7 @@ export interface RedisDeps {
   readonly random: () => number
 }
 
-type Commander = Pick<Client, "status" | "disconnect">
+type Commander = Pick<Client, "status" | "connect" | "disconnect">
 /** What the library makes of a script. */
 type Scripts = Readonly<
   Record<string, (keys: number, ...rest: readonly (string | number)[]) => Promise<unknown>>
@@ -45,6 +46,9 @@ export class Redis {
   #up: boolean | undefined
   #underWay = 0
   #closed = false
+  /** Attempts since the library gave up, and what takes back the next of them. */
+  #revivals = 0
+  #cancel = (): void => {}
   /** The last that went wrong with the connection. */
   #reason = "not connected yet"
 
@@ -65,6 +69,7 @@ export class Redis {
       this.#reason = error.message
     })
     events.on("close", () => this.#tell(false, this.#reason))
+    events.on("end", () => this.#revive())
     // Until the first answer nobody knows.
     deps.onUp(false)
   }
@@ -107,7 +112,21 @@ export class Redis {
 
   close(): void {
     this.#closed = true
+    this.#cancel()
     this.#client.disconnect()
+  }
+
+  /**
+   * The library ends for good when it is told of another master while it still looks for the one before: what
+   * breaks its search off counts to it as a failure to connect at all.
+   */
+  #revive(): void {
+    if (this.#closed) return
+    this.#cancel()
+    this.#cancel = after(pauseMs(++this.#revivals, this.#deps.random), () => {
+      // Its failures come as events too.
+      this.#client.connect().catch(() => {})
+    })
   }
 
   #tell(up: boolean, reason: string): void {
@@ -115,9 +134,15 @@ export class Redis {
     const first = this.#up === undefined
     this.#up = up
     this.#deps.onUp(up)
+    if (up) this.#revivals = 0
     if (up) this.#deps.log.info("redis.available", { first })
     else this.#deps.log.error("redis.unavailable", { reason })
   }
+}
+
+/** Before an attempt to connect, counted from 1. */
+function pauseMs(attempt: number, random: () => number): number {
+  return Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + random() / 2)
 }
 
 /** Begins to connect and does not wait. The library is loaded here, as most gateways need none. */
@@ -128,8 +153,7 @@ export async function openRedis(
 ): Promise<Redis> {
   const { Cluster, Redis: Client } = await import("ioredis")
   const { target, username, password, sentinelPassword, connectTimeoutMs } = settings
-  const pause = (attempt: number): number =>
-    Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + deps.random() / 2)
+  const pause = (attempt: number): number => pauseMs(attempt, deps.random)
   const tls = settings.tls ? { tls: {} } : {}
   const common: RedisOptions & Legacy = {
     replyMapping: "legacy",
