@@ -126,6 +126,30 @@ const ServerSchema = strictObject(
           "PEM file: who must have signed the certificate in `client_cert_header`. Without it `tls.client_ca`; without both, the proxies' check is believed.",
       }),
     ),
+    lane: Type.Boolean({
+      default: true,
+      description:
+        "Read HTTP/1.1 at byte level, which costs about half; off: everything is served by the runtime's HTTP server, as HTTP/2 and WebSockets are in any case. With `http2`, TLS connections are served by that one too.",
+    }),
+    max_connections: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 20_000,
+      description:
+        "Connections each worker has open with clients; further ones are closed at once. Not counted where the runtime's HTTP server has the port (`lane: false`, `http2`), which shows none.",
+    }),
+    max_connections_per_ip: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 0,
+      description:
+        "Of these, how many may be of one client address (IPv6: of its first 64 bits); 0: any number. `abuse.allow` and trusted proxies are not bounded.",
+    }),
+    header_timeout: Duration({
+      default: "10s",
+      description:
+        "Longest time from the first byte of a request head to its last; the connection is closed beyond. Where the runtime's HTTP server has the port, it is 8 to 16 s.",
+    }),
     keep_alive_timeout: Duration({
       default: "75s",
       description: "An idle client connection is closed after this (8s to 255s).",

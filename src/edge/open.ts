@@ -1,13 +1,15 @@
-import { openCertificateDoor } from "./client_certificates.ts"
-import { type Door, openServeDoor, type ServeDoorOptions } from "./serve.ts"
+import { type FrontDoorOptions, openFrontDoor } from "./front.ts"
+import { type Door, openServeDoor } from "./serve.ts"
 
-export interface DoorOptions extends Omit<ServeDoorOptions, "origins"> {
-  /** Milliseconds of the wall clock. */
-  readonly wallClock: () => number
-}
+export type DoorOptions = Omit<FrontDoorOptions, "origins">
 
-/** Opens the door a configuration asks for. Throws when the port cannot be opened. */
+/**
+ * Opens the door a configuration asks for: the Serve door alone where it is to speak HTTP/2 or the lane is off, the
+ * front door otherwise and where clients show certificates. Throws when the port cannot be opened.
+ */
 export function openDoor(options: DoorOptions): Door {
-  const { tls } = options
-  return tls?.ca === undefined ? openServeDoor(options) : openCertificateDoor({ ...options, tls })
+  const { tls, server } = options
+  if (tls?.ca !== undefined) return openFrontDoor(options)
+  const http2 = tls !== undefined && server.http2
+  return server.lane && !http2 ? openFrontDoor(options) : openServeDoor(options)
 }

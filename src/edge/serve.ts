@@ -4,17 +4,16 @@ import type { Gateway } from "../gateway/gateway.ts"
 import type { Route } from "../gateway/route.ts"
 import { NO_FIELDS } from "../http1/field_list.ts"
 import type { Clock } from "../lib/clock.ts"
-import { newRequestId } from "../lib/request_id.ts"
 import type { Log } from "../observe/log.ts"
-import { FAILURES } from "../policies/failure.ts"
 import type { SocketHandler } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
 import type { AcceptedSocket, Answer, Exchange } from "../upstream/exchange.ts"
+import { blockedAnswer } from "./blocked.ts"
 import type { Origin, Origins } from "./origin.ts"
 import { openRedirect } from "./redirect.ts"
 import { type Departures, toResponse } from "./respond.ts"
 import { plainAddress, ServeArrival, type Way } from "./serve_arrival.ts"
-import type { Upload, UploadLimits } from "./upload.ts"
+import { UNREAD_BYTES, type Upload, type UploadLimits } from "./upload.ts"
 
 export interface TlsPair {
   /** PEM texts. */
@@ -63,12 +62,6 @@ export const ACCEPT_MS = 100
 const IDLE_STEP_MS = 4000
 
 /**
- * Where the client may still send more than this of its request, the answer closes the connection; less is
- * read and thrown away, as a client that is cut off while it sends may not see the answer.
- */
-const UNREAD_BYTES = 1_048_576
-
-/**
  * The Serve door: HTTP/1.1, HTTP/2 and WebSocket on `Bun.serve`. Several may listen on one port (reusePort).
  * Throws when the port cannot be opened.
  */
@@ -100,7 +93,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
     const address = server.requestIP(request)
     const origin = origins?.originOf(address)
     if (origin === undefined && origins !== undefined) return stranger()
-    const way = origin === undefined ? direct : { secure: true, http2: false, origin }
+    const way = origin === undefined ? direct : { secure: origin.scheme === "https", http2: false, origin }
     const peer = origin?.address ?? plainAddress(address?.address ?? "")
     if (guard.blocking) {
       const seconds = guard.refuses(peer)
@@ -278,23 +271,15 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   }
 }
 
-const BLOCKED = `{"error":{"code":"CLIENT_BLOCKED","message":${JSON.stringify(FAILURES.CLIENT_BLOCKED.message)},"details":{}},"request_id":"`
-
 /**
- * The answer to a peer that is blocked. Nothing of its request was looked at, and nothing is logged: it shall cost
- * as little as can be. The runtime shows no connections, so it cannot be cut off before it has asked. A plain connection
- * is closed with all that was pipelined on it; over TLS the next handshake would cost more than refusals do.
+ * The answer to a peer that is blocked. The runtime shows no connections, so it cannot be cut off before it has asked.
+ * A plain connection is closed with all that was pipelined on it; over TLS the next handshake would cost more than
+ * refusals do.
  */
 function blocked(seconds: number, secure: boolean): Response {
-  return new Response(`${BLOCKED}${newRequestId()}"}`, {
-    status: FAILURES.CLIENT_BLOCKED.status,
-    headers: {
-      ...(!secure && { connection: "close" }),
-      "content-type": "application/json",
-      "cache-control": "no-store",
-      "retry-after": String(seconds),
-    },
-  })
+  const { status, headers, body } = blockedAnswer(seconds)
+  if (!secure) headers.push(["connection", "close"])
+  return new Response(body, { status, headers })
 }
 
 /** The answer to another process of this machine that has found the inner door. */

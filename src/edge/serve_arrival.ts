@@ -2,8 +2,9 @@ import type { Body } from "../http1/body.ts"
 import type { FieldList } from "../http1/field_list.ts"
 import type { ClientCertificate } from "../identity/certificate.ts"
 import type { Clock } from "../lib/clock.ts"
-import { canonicalHost, canonicalPath } from "../lib/target.ts"
+import { canonicalHost } from "../lib/target.ts"
 import type { Arrival, Exchange, FailureCodeOfDoor } from "../upstream/exchange.ts"
+import { hasTwoCredentials, hasTwoTypes, originForm } from "./arrival_faults.ts"
 import type { Origin } from "./origin.ts"
 import { readFields } from "./serve_fields.ts"
 import { Upload } from "./upload.ts"
@@ -17,12 +18,6 @@ export interface Way {
 }
 
 const CONTENT_LENGTH = /^\d{1,15}$/
-
-// The runtime joins the lines of one field with a comma, also where the field may come only once. Two readers
-// of such a request could take different halves of it.
-const TWO_CREDENTIALS = /^(?:basic|bearer) [^,]*,/i
-/** A comma outside a quoted parameter. */
-const TWO_TYPES = /^(?:[^",]|"(?:[^"\\]|\\.)*")*,/
 
 /**
  * A request as the Serve door sees it. What the runtime lets through although it must not pass (malformed
@@ -71,18 +66,16 @@ export class ServeArrival implements Arrival {
     }
     this.host = host
     const pathStart = url.indexOf("/", 8)
-    const question = url.indexOf("?", pathStart)
-    const path = canonicalPath(question === -1 ? url.slice(pathStart) : url.slice(pathStart, question))
-    if (path === undefined || (question !== -1 && url.includes("#", question))) {
+    const form = originForm(url, pathStart)
+    if (form === undefined) {
       this.fault = "INVALID_PATH"
       return
     }
-    this.path = path.path
-    this.ambiguousPath = path.ambiguous
-    if (question !== -1) this.query = url.slice(question + 1)
+    this.path = form.path.path
+    this.ambiguousPath = form.path.ambiguous
+    this.query = form.query
 
-    const authorization = fields.get("authorization")
-    if (authorization !== undefined && TWO_CREDENTIALS.test(authorization)) {
+    if (hasTwoCredentials(fields)) {
       this.fault = "INVALID_REQUEST"
       return
     }
@@ -94,11 +87,7 @@ export class ServeArrival implements Arrival {
       if (chunked || (length !== undefined && length !== "0")) this.fault = "INVALID_REQUEST"
       return
     }
-    const type = fields.get("content-type")
-    if (
-      (length !== undefined && !CONTENT_LENGTH.test(length)) ||
-      (type?.includes(",") && TWO_TYPES.test(type))
-    ) {
+    if ((length !== undefined && !CONTENT_LENGTH.test(length)) || hasTwoTypes(fields)) {
       this.fault = "INVALID_REQUEST"
       return
     }

@@ -10,7 +10,13 @@ export interface UploadLimits {
 }
 
 /** An upload's first seconds do not count towards its rate: handshakes and slow starts take them. */
-const GRACE_MS = 10_000
+export const GRACE_MS = 10_000
+
+/**
+ * Where the client may still send more than this of its request, the answer closes the connection; less is
+ * read and thrown away, as a client that is cut off while it sends may not see the answer.
+ */
+export const UNREAD_BYTES = 1_048_576
 
 /** Up to this size the runtime's own collection is cheapest; it shows no progress, so the total time is bounded. */
 const QUICK_BYTES = 16_384

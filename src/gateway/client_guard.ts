@@ -74,6 +74,11 @@ export class ClientGuard {
     return this.#blocks.any
   }
 
+  /** Whether a client with this address is never bounded: a trusted proxy, or on the allow-list. */
+  exempts(address: string): boolean {
+    return this.#exempt.has(address)
+  }
+
   /** Seconds for which a client with this address gets no answer; 0: it does. For doors: asked before all else. */
   refuses(address: string): number {
     return this.#blocks.refuses(address)

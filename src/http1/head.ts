@@ -9,18 +9,21 @@ export interface BadHead {
   readonly kind: "bad"
   /** For the log; says what is wrong, never quotes what was received. */
   readonly reason: string
+  /** There is more of it than is read. */
+  readonly tooLarge: boolean
 }
 
-const INCOMPLETE: Incomplete = Object.freeze({ kind: "incomplete" })
-const bad = (reason: string): BadHead => Object.freeze({ kind: "bad", reason })
+export const INCOMPLETE: Incomplete = Object.freeze({ kind: "incomplete" })
+export const bad = (reason: string, tooLarge = false): BadHead =>
+  Object.freeze({ kind: "bad", reason, tooLarge })
 
 const FOLDED = bad("header line folded")
 const BAD_NAME = bad("header name missing or with a byte that is not allowed")
 const NO_COLON = bad("header name not followed by a colon")
 const BAD_VALUE = bad("control byte in a header value")
 const BARE_CR = bad("CR without LF")
-const TOO_MANY = bad("too many header fields")
-const TOO_LARGE = bad("head too large")
+const TOO_MANY = bad("too many header fields", true)
+export const TOO_LARGE = bad("head too large", true)
 const BAD_LENGTH = bad("content-length malformed")
 const TWO_LENGTHS = bad("more than one content-length")
 const BAD_CODING = bad("transfer-encoding other than chunked")

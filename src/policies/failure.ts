@@ -152,6 +152,12 @@ export const FAILURES = {
     "The expectation is not supported.",
     "Only `Expect: 100-continue` is understood.",
   ),
+  HEADERS_TOO_LARGE: row(
+    431,
+    "validation",
+    "The request head is too large.",
+    "Request line and headers may have 16 KB and 198 lines; send fewer or shorter cookies, or a shorter URL.",
+  ),
   UPGRADE_REQUIRED: row(
     426,
     "validation",

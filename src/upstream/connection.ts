@@ -1,3 +1,4 @@
+import { FedBody, type Feed } from "../http1/fed_body.ts"
 import { type BodyDecoder, bodyDecoder } from "../http1/framing.ts"
 import type { ResponseHead } from "../http1/head.ts"
 import { takeOut } from "../lib/take_out.ts"
@@ -6,7 +7,6 @@ import type { ConnectionOwner } from "./connection_owner.ts"
 import { describe, dial, type SocketUser, type UpstreamSocket } from "./dial.ts"
 import { HeadReader } from "./head_reader.ts"
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
-import { type Feed, ResponseBody } from "./response_body.ts"
 
 const CONNECTING = 0
 const IDLE = 1
@@ -35,7 +35,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
   #heard = false
   #persistent = false
   #decoder: BodyDecoder | undefined
-  #body: ResponseBody | undefined
+  #body: FedBody | undefined
   #paused = false
   /** The other side has ended the connection in order. */
   #ended = false
@@ -217,7 +217,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
       ask.answer({ kind: "response", status, fields, body: decoder === undefined ? undefined : first })
       return
     }
-    const body = new ResponseBody(this, fields.contentLength)
+    const body = new FedBody(this, fields.contentLength)
     if (some) body.push(first)
     this.#state = ANSWERED
     this.#decoder = decoder

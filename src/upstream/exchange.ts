@@ -39,7 +39,7 @@ export interface Arrival {
 }
 
 /** What a door may find wrong with a request; codes of policies/failure.ts. */
-export type FailureCodeOfDoor = "INVALID_REQUEST" | "INVALID_HOST" | "INVALID_PATH"
+export type FailureCodeOfDoor = "INVALID_REQUEST" | "INVALID_HOST" | "INVALID_PATH" | "HEADERS_TOO_LARGE"
 
 /** What policies and targets may know of a compiled route. */
 export interface RouteInfo {

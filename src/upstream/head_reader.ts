@@ -1,20 +1,20 @@
-import { type HeadFault, parseResponseHead, type ResponseHead } from "../http1/head.ts"
+import { bad, type HeadFault, INCOMPLETE, parseResponseHead, type ResponseHead } from "../http1/head.ts"
+import { HeldHead } from "../http1/held_head.ts"
 
 /** Interim responses (1xx) passed over before the final one. */
 const MAX_INTERIM = 16
 
-const HEAD_END = Buffer.from("\r\n\r\n")
-const INCOMPLETE: HeadFault = Object.freeze({ kind: "incomplete" })
-const UNASKED: HeadFault = Object.freeze({ kind: "bad", reason: "switching protocols unasked" })
-const FLOOD: HeadFault = Object.freeze({ kind: "bad", reason: "too many interim responses" })
+const UNASKED = bad("switching protocols unasked")
+const FLOOD = bad("too many interim responses")
+const NOTHING = Buffer.alloc(0)
 
 /** Finds the final response head in what a connection delivers, however it is cut into reads. */
 export class HeadReader {
   readonly #maxHeadBytes: number
-  #held: Buffer | undefined
+  readonly #held = new HeldHead()
   #interim = 0
   /** What the head was found in; its `headEnd` is a position in here. */
-  bytes: Buffer = HEAD_END
+  bytes: Buffer = NOTHING
 
   /** `maxHeadBytes` bounds each head, interim ones too. */
   constructor(maxHeadBytes: number) {
@@ -23,25 +23,17 @@ export class HeadReader {
 
   /** Begins a new exchange. */
   reset(): void {
-    this.#held = undefined
+    this.#held.drop()
     this.#interim = 0
   }
 
   /** Takes the next read. Interim responses are dropped, at most 16; 101 is bad, nobody asked for it. */
-  read(bytes: Buffer): ResponseHead | HeadFault {
-    const held = this.#held
-    if (held !== undefined) {
-      bytes = Buffer.concat([held, bytes])
-      // Not scanned again before it can be complete: byte by byte that would cost the square of its size.
-      if (bytes.length <= this.#maxHeadBytes && bytes.indexOf(HEAD_END, Math.max(0, held.length - 3)) < 0) {
-        this.#held = bytes
-        return INCOMPLETE
-      }
-      this.#held = undefined
-    }
+  read(received: Buffer): ResponseHead | HeadFault {
+    const bytes = this.#held.join(received, this.#maxHeadBytes)
+    if (bytes === undefined) return INCOMPLETE
     for (let at = 0; at < bytes.length; ) {
       const head = parseResponseHead(bytes, this.#maxHeadBytes, at)
-      if (head.kind === "incomplete") this.#held = bytes.subarray(at)
+      if (head.kind === "incomplete") this.#held.keep(bytes, at)
       if (head.kind !== "complete") return head
       if (head.status >= 200) {
         this.bytes = bytes

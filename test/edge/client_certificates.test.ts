@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { openCertificateDoor } from "../../src/edge/client_certificates.ts"
+import { openFrontDoor } from "../../src/edge/front.ts"
 import { now } from "../../src/lib/clock.ts"
 import type { Arrival } from "../../src/upstream/exchange.ts"
 import { exampleConfig } from "../support/config.ts"
@@ -194,7 +194,7 @@ describe("who comes in", () => {
     }
     const made = makeGateway(file)
     const config = exampleConfig(file).server
-    const door = openCertificateDoor({
+    const door = openFrontDoor({
       ...{ gateway: made.gateway, server: config, tls, hostname: "127.0.0.1", port: 0, clock: now },
       ...{ wallClock: Date.now, log: memoryLog(), handshakeMs: 100 },
     })

@@ -148,7 +148,7 @@ describe("[F-33] refused heads", () => {
 test("[F-33] a head over the bound is refused, complete or not", () => {
   const head = `HTTP/1.1 200 OK\r\na: ${"b".repeat(1000)}\r\n\r\n`
   expect(parse(head, head.length).kind).toBe("complete")
-  expect(parse(head, head.length - 1)).toEqual({ kind: "bad", reason: "head too large" })
+  expect(parse(head, head.length - 1)).toEqual({ kind: "bad", reason: "head too large", tooLarge: true })
   expect(parse(head.slice(0, 900), 899).kind).toBe("bad")
   expect(parse(head.slice(0, 899), 899).kind).toBe("incomplete")
 })

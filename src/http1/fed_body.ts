@@ -1,4 +1,4 @@
-import type { BodySink, BodySource } from "../http1/body.ts"
+import type { BodySink, BodySource } from "./body.ts"
 
 /** The connection, as the body it feeds sees it. */
 export interface Feed {
@@ -9,10 +9,10 @@ export interface Feed {
 }
 
 /**
- * A response body that did not come whole with its head. Holds what arrived before `flow` or after the
- * sink was full: at most what the socket delivers until it is paused.
+ * A message body that did not come whole with its head: a client's upload or a service's answer. Holds what
+ * arrived before `flow` or after the sink was full: at most what the socket delivers until it is paused.
  */
-export class ResponseBody implements BodySource {
+export class FedBody implements BodySource {
   readonly length: number | undefined
   /** `undefined` once the connection is done with this body, one way or the other. */
   #feed: Feed | undefined
@@ -48,6 +48,18 @@ export class ResponseBody implements BodySource {
     this.#held = []
     this.#feed?.feedCancelled()
     this.#feed = undefined
+  }
+
+  /** The whole body in one piece; rejects when it breaks off. Instead of `flow`. */
+  bytes(): Promise<Uint8Array> {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+    const chunks: Uint8Array[] = []
+    this.flow({
+      write: (chunk) => chunks.push(chunk) > 0,
+      end: () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)),
+      abort: (reason) => reject(new Error(reason)),
+    })
+    return promise
   }
 
   /** More bytes from the connection. Returns false when it should pause. */

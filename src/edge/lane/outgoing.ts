@@ -1,0 +1,150 @@
+import type { BodySink, BodySource } from "../../http1/body.ts"
+import { LAST_CHUNK } from "../../http1/framing.ts"
+import { writeResponseHead } from "../../http1/response_head.ts"
+import type { Answer, Exchange } from "../../upstream/exchange.ts"
+import type { LaneOwner } from "./owner.ts"
+import { SCRATCH, type Writer } from "./writer.ts"
+
+/** A body that is all here goes out in one write with its head up to this size. */
+const ONE_WRITE_BYTES = 65_536
+
+/** What an answer tells its connection: one of the two, once. */
+export interface OutgoingOwner {
+  /** The last byte was handed to the writer. */
+  answered(): void
+  /** It broke off within its body. */
+  answerBroken(): void
+}
+
+/** The answers of one connection, one after another: heads and bodies into bytes, with backpressure. */
+export class Outgoing implements BodySink {
+  readonly #writer: Writer
+  readonly #lane: LaneOwner
+  readonly #owner: OutgoingOwner
+  #exchange: Exchange | undefined
+  /** The body while it flows. */
+  #source: BodySource | undefined
+  #chunked = false
+  /** The head waits in `SCRATCH` for the first bytes of the body; 0: none does. */
+  #headBytes = 0
+
+  constructor(writer: Writer, lane: LaneOwner, owner: OutgoingOwner) {
+    this.#writer = writer
+    this.#lane = lane
+    this.#owner = owner
+  }
+
+  /** Sends the answer of the exchange. `closing`: the client is told that no further request is taken. */
+  send(exchange: Exchange, closing: boolean): void {
+    const end = this.#writeHead(exchange, closing)
+    const { body, status } = exchange.answer!
+    const headless = exchange.method === "HEAD" || status === 204 || status === 304
+    if (body === undefined || body instanceof Uint8Array) {
+      this.#sendWhole(end, headless ? undefined : body, exchange)
+      this.#owner.answered()
+    } else if (headless) {
+      body.cancel()
+      this.#sendWhole(end, undefined, exchange)
+      this.#owner.answered()
+    } else {
+      this.#exchange = exchange
+      this.#source = body
+      this.#chunked = body.length === undefined
+      this.#headBytes = end
+      body.flow(this)
+      this.#sendHead()
+    }
+  }
+
+  /** The socket takes bytes again. */
+  resume(): void {
+    this.#source?.resume()
+  }
+
+  /** The client takes no more. */
+  cancel(): void {
+    const source = this.#source
+    this.#source = undefined
+    source?.cancel()
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#source === undefined) return true
+    // A chunk of nothing would end a chunked body.
+    if (chunk.length === 0) return this.#writer.empty
+    this.#exchange!.bytesOut += chunk.length
+    const at = this.#headBytes
+    this.#headBytes = 0
+    return this.#writer.give(chunk, at, this.#chunked)
+  }
+
+  end(): void {
+    if (this.#source === undefined) return
+    this.#source = undefined
+    this.#sendHead()
+    if (this.#chunked) this.#writer.write(LAST_CHUNK, 0, LAST_CHUNK.length)
+    this.#owner.answered()
+  }
+
+  abort(): void {
+    if (this.#source === undefined) return
+    this.#source = undefined
+    this.#headBytes = 0
+    this.#owner.answerBroken()
+  }
+
+  #writeHead(exchange: Exchange, closing: boolean): number {
+    try {
+      return writeAnswerHead(exchange, closing, this.#lane.dateLine)
+    } catch (error) {
+      // Nothing of it goes out.
+      const { body } = exchange.answer!
+      if (body !== undefined && !(body instanceof Uint8Array)) body.cancel()
+      this.#lane.unwritable(exchange, error)
+      return writeAnswerHead(exchange, closing, this.#lane.dateLine)
+    }
+  }
+
+  #sendWhole(head: number, body: Uint8Array | undefined, exchange: Exchange): void {
+    const length = body?.length ?? 0
+    exchange.bytesOut = length
+    if (length <= ONE_WRITE_BYTES) {
+      if (body !== undefined) SCRATCH.set(body, head)
+      this.#writer.write(SCRATCH, 0, head + length)
+    } else {
+      this.#writer.write(SCRATCH, 0, head)
+      this.#writer.write(body!, 0, length)
+    }
+  }
+
+  #sendHead(): void {
+    if (this.#headBytes === 0) return
+    const end = this.#headBytes
+    this.#headBytes = 0
+    this.#writer.write(SCRATCH, 0, end)
+  }
+}
+
+/** Writes the head to the start of `SCRATCH` and returns its end. Throws for a line that cannot be written. */
+function writeAnswerHead(exchange: Exchange, closing: boolean, dateLine: string): number {
+  const answer = exchange.answer!
+  const { status, fields } = answer
+  let rest = framing(exchange, answer)
+  if (fields.get("date") === undefined) rest += dateLine
+  if (closing) rest += "connection: close\r\n"
+  return writeResponseHead(SCRATCH, 0, status, fields, exchange.responseEdits, rest)
+}
+
+/** How long the body is, or how its end will show (RFC 9112 section 6). */
+function framing({ method }: Exchange, { status, fields, body }: Answer): string {
+  if (status === 204) return ""
+  const length = body instanceof Uint8Array ? body.byteLength : body?.length
+  if (method === "HEAD" || status === 304) {
+    // What a GET would have brought; nothing where that is not known.
+    const told = fields.get("content-length")
+    if (told !== undefined) return `content-length: ${told}\r\n`
+    return length === undefined || status === 304 ? "" : `content-length: ${length}\r\n`
+  }
+  if (body === undefined) return "content-length: 0\r\n"
+  return length === undefined ? "transfer-encoding: chunked\r\n" : `content-length: ${length}\r\n`
+}

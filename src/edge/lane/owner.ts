@@ -1,0 +1,34 @@
+import type { Arrival, Exchange } from "../../upstream/exchange.ts"
+import type { RawSocket, SocketEvents } from "../one_way.ts"
+import type { Origin } from "../origin.ts"
+import type { UploadLimits } from "../upload.ts"
+import type { LaneConnection } from "./connection.ts"
+
+/** How long a client may take. */
+export interface LaneLimits extends UploadLimits {
+  /** From the first byte of a head to its last, ms. */
+  readonly headMs: number
+  /** Without a request, ms. */
+  readonly idleMs: number
+}
+
+/** What a connection needs of its lane. */
+export interface LaneOwner {
+  begin(arrival: Arrival): Exchange
+  handle(exchange: Exchange): Promise<void>
+  /** The exchange is over. */
+  finish(exchange: Exchange): void
+  /** The answer cannot be written: gives the exchange another. */
+  unwritable(exchange: Exchange, error: unknown): void
+  /** The whole answer to a client that is blocked; `undefined`: it is not. */
+  refusal(address: string): Uint8Array | undefined
+  /** Joins the connection to the other door; `undefined`: that has no room. */
+  handOver(socket: RawSocket, origin: Origin): SocketEvents | undefined
+  /** There is no socket any more. Called once. */
+  gone(connection: LaneConnection): void
+  /** Milliseconds. */
+  now(): number
+  readonly draining: boolean
+  /** `date: …` with its CRLF. */
+  readonly dateLine: string
+}
