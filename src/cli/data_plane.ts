@@ -177,6 +177,17 @@ export class DataPlane {
           error: this.#tryApply(message.generation),
         })
         return
+      case "services": {
+        const { labels, ...rest } = this.#generation
+        const config = {
+          ...rest.config,
+          services: { ...rest.config.services, ...message.services },
+        }
+        const { slots } = message
+        this.#gateway.update(config, message.services, slots)
+        this.#generation = { ...rest, config, slots, labels: { ...labels, instance: message.instanceLabels } }
+        return
+      }
       case "tls":
         try {
           this.#door.replaceTls(message.pair)

@@ -22,8 +22,16 @@ export function formatOf(name: string, text: string): Format {
   return /^\s*(\[[\w."-]+\]|[\w-]+\s*=)/m.test(text) && !/^[\w-]+:/m.test(text) ? "toml" : "yaml"
 }
 
-/** Reads the text into values. `undefined`: `problems` tells why. An empty file is an empty mapping. */
-export function readSource(text: string, format: Format, problems: Problems): Source | undefined {
+/**
+ * Reads the text into values: a mapping, or with `lists` a list. `undefined`: `problems` tells why. An empty file
+ * is an empty mapping.
+ */
+export function readSource(
+  text: string,
+  format: Format,
+  problems: Problems,
+  lists = false,
+): Source | undefined {
   if (Buffer.byteLength(text) > MAX_BYTES) {
     problems.add([], `larger than ${MAX_BYTES / 1024 / 1024} MB`)
     return undefined
@@ -42,6 +50,7 @@ export function readSource(text: string, format: Format, problems: Problems): So
   if (source === undefined) return undefined
   problems.places = source.places
   if (source.tree === null) return { ...source, tree: {} }
+  if (lists && Array.isArray(source.tree)) return source
   if (typeof source.tree !== "object" || Array.isArray(source.tree)) {
     problems.add([], "the file must hold a mapping with keys such as server, services and routes")
     return undefined

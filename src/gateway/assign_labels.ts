@@ -17,19 +17,27 @@ export function assignLabels(
 ): Generation["labels"] {
   const route: Record<string, number> = {}
   const service: Record<string, number> = {}
-  const instance: Record<string, number> = {}
   const named = [...config.routes.map(routeLabel), ...builtins.map(builtinLabel)]
   for (const label of named) route[label] = directory.id("route", label)
-  for (const [name, { instances }] of Object.entries(config.services)) {
-    service[name] = directory.id("service", name)
+  for (const name of Object.keys(config.services)) service[name] = directory.id("service", name)
+  const limit: Record<string, number> = {}
+  for (const { rate_limit: limits } of [config.defaults, ...config.routes])
+    for (const each of limits === undefined ? [] : limitsOf(limits))
+      limit[nameOf(each)] = directory.id("limit", nameOf(each))
+  return { route, service, instance: assignInstanceLabels(directory, config), limit }
+}
+
+/** Metric ids of the instances alone. */
+export function assignInstanceLabels(
+  directory: LabelDirectory,
+  { services }: Config,
+): Generation["labels"]["instance"] {
+  const instance: Record<string, number> = {}
+  for (const [name, { instances }] of Object.entries(services)) {
     for (const each of instances) {
       const label = instanceLabel(name, instanceUrl(each))
       instance[label] = directory.id("instance", label)
     }
   }
-  const limit: Record<string, number> = {}
-  for (const { rate_limit: limits } of [config.defaults, ...config.routes])
-    for (const each of limits === undefined ? [] : limitsOf(limits))
-      limit[nameOf(each)] = directory.id("limit", nameOf(each))
-  return { route, service, instance, limit }
+  return instance
 }

@@ -1,4 +1,3 @@
-import { type Problem, problemText } from "../config/problem.ts"
 import type { Config } from "../config/schema.ts"
 import { SERIES } from "../observe/catalogue.ts"
 import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
@@ -9,18 +8,21 @@ import { describeServices, type ServiceView } from "../upstream/describe.ts"
 import { HealthChecker } from "../upstream/health.ts"
 import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstream/memory.ts"
 import { type RecoveryScope, resetBreaker, returnInstances } from "../upstream/recovery.ts"
-import { SlotDirectory } from "../upstream/slots.ts"
 import { AbuseKeeper } from "./abuse_keeper.ts"
-import { assignLabels } from "./assign_labels.ts"
 import type { ControlOptions } from "./control_options.ts"
 import type { ControlQuestion, ControlReply } from "./control_question.ts"
 import type { ControlStatus, ReloadOutcome } from "./control_status.ts"
+import { DiscoveryKeeper } from "./discovery_keeper.ts"
+import { planSources } from "./discovery_sources.ts"
 import { gaugeRows } from "./gauges.ts"
+import { InForce } from "./in_force.ts"
 import { LimitKeeper } from "./limit_keeper.ts"
-import type { FromWorker, Generation, PemPair, ToWorker } from "./protocol.ts"
-import { restartNeeded } from "./restart_needed.ts"
+import type { FromWorker, PemPair, ToWorker } from "./protocol.ts"
 import { Supervisor } from "./supervisor.ts"
 import { TlsKeeper } from "./tls_keeper.ts"
+
+/** Longest wait at start for what sources of instances find. */
+const FIRST_FINDINGS_MS = 1000
 
 /** Slots of the control plane's own metrics table. */
 const OWN_SERIES = 16
@@ -35,7 +37,6 @@ export class Control {
   readonly #limits: LimitKeeper
   /** Who is blocked. */
   readonly abuse: AbuseKeeper
-  readonly #slots: SlotDirectory
   readonly #labels = new LabelDirectory()
   /** One a worker; the last is the control plane's own. */
   readonly #series: readonly SharedArrayBuffer[]
@@ -44,14 +45,12 @@ export class Control {
   readonly #health: HealthChecker
   readonly #startedAt: number
   readonly metrics: Exposition
-  #generation: Generation
+  readonly #inForce: InForce
+  readonly #discovery: DiscoveryKeeper
   readonly #tls: TlsKeeper
   #port = 0
-  readonly #reloads = { ok: 0, rejected: 0 }
   readonly #circuitMoves = new Map<string, number>()
   #restarts = 0
-  #running: Promise<unknown> = Promise.resolve()
-  #waiting: Promise<ReloadOutcome> | undefined
   #draining = false
 
   constructor(options: ControlOptions, tls: PemPair | undefined) {
@@ -65,22 +64,40 @@ export class Control {
     this.#limits = options.sharedLimits?.keeper ?? new LimitKeeper(options.config.limits.max_keys)
     this.abuse = new AbuseKeeper({
       ...options,
+      origin: Bun.randomUUIDv7("base64url"),
       record: (record) => options.identity.record(record),
       tell: (change) => this.#supervisor.broadcast({ kind: "blocks", change }),
     })
     this.abuse.apply(options.config)
-    this.#slots = new SlotDirectory(this.#memory, options.now)
     this.#series = Array.from({ length: options.workers + 1 }, (_, i) =>
       i < options.workers ? createSeriesBuffer() : createSeriesBuffer(OWN_SERIES),
     )
     this.#own = new Series(this.#series[options.workers]!)
-    this.#generation = this.#nextGeneration(1, options.config)
     this.#health = new HealthChecker(this.#memory, {
       now: options.now,
       random: Math.random,
       onChange: ({ healthy, ...change }) =>
         options.log.warn(healthy ? "instance.healthy" : "instance.unhealthy", change),
     })
+    this.#discovery = new DiscoveryKeeper({
+      ...options,
+      registry: options.registry,
+      plan: (config) => planSources(config, options),
+      onChange: () => this.#inForce.rediscover(),
+    })
+    const parts = {
+      options,
+      memory: this.#memory,
+      discovery: this.#discovery,
+      tls: this.#tls,
+      health: this.#health,
+      threads: () => this.#supervisor,
+      onFile: (config: Config) => {
+        this.abuse.apply(config)
+        options.sharedLimits?.sync.apply(config.limits.sync_interval)
+      },
+    }
+    this.#inForce = new InForce(parts, this.#labels)
     this.metrics = createExposition({
       tables: () => this.#series,
       labels: this.#labels,
@@ -102,7 +119,7 @@ export class Control {
         limits: this.#limits.memory,
         abuse: { scores: this.abuse.memory, blocked: this.abuse.state() },
         series: this.#series[worker]!,
-        generation: this.#generation,
+        generation: this.#inForce.generation,
         identity: this.config.auth === undefined ? undefined : options.identity.state(),
       }),
       onMessage: (message, answer) => this.#receive(message, answer),
@@ -119,14 +136,15 @@ export class Control {
 
   /** Starts the workers; resolves when all of them listen. Rejects with `StartError`. */
   async start(): Promise<void> {
-    // Before the workers listen: what is down at start should be known as early as can be.
-    this.#health.apply(this.config.services, this.#generation.slots)
     try {
+      await this.#inForce.open(FIRST_FINDINGS_MS)
       this.#port = await this.#supervisor.start()
     } catch (error) {
+      this.#discovery.close()
       this.#health.close()
       throw error
     }
+    this.#discovery.begin()
     this.#tls.watch(this.config.server.tls)
   }
 
@@ -136,7 +154,7 @@ export class Control {
   }
 
   get config(): Config {
-    return this.#generation.config
+    return this.#inForce.generation.config
   }
 
   get draining(): boolean {
@@ -146,7 +164,7 @@ export class Control {
   /** For people: how the gateway is. */
   status(): ControlStatus {
     return {
-      generation: this.#generation.number,
+      generation: this.#inForce.generation.number,
       uptime_s: Math.floor((this.#options.now() - this.#startedAt) / 1000),
       draining: this.#draining,
       port: this.#port,
@@ -161,26 +179,20 @@ export class Control {
    * after another; all that are asked for while one runs become one more.
    */
   reload(): Promise<ReloadOutcome> {
-    this.#waiting ??= this.#running.then(() => {
-      this.#waiting = undefined
-      const outcome = this.#reloadNow().catch((error: Error) =>
-        this.#reject([{ path: "", message: error.message }]),
-      )
-      this.#running = outcome
-      return outcome
-    })
-    return this.#waiting
+    return this.#inForce.reload()
   }
 
   /** Services of the configuration in force and how they are. */
   services(): readonly ServiceView[] {
-    const { config, slots } = this.#generation
+    const { config, slots } = this.#inForce.generation
     return describeServices(this.#memory, config.services, slots, this.#options.now())
   }
 
   /** Tells the workers that no new requests should come: answers carry `Connection: close`. */
   drain(): void {
     this.#draining = true
+    this.#inForce.close()
+    this.#discovery.close()
     this.#tls.close()
     this.#health.close()
     this.abuse.close()
@@ -194,6 +206,8 @@ export class Control {
 
   /** Ends everything at once. */
   terminate(): void {
+    this.#inForce.close()
+    this.#discovery.close()
     this.#tls.close()
     this.#health.close()
     this.abuse.close()
@@ -214,69 +228,22 @@ export class Control {
     return returned
   }
 
+  /**
+   * Takes an instance out, or back in, for as long as this process runs: it finishes what it has and gets nothing
+   * new. `false`: there is no such instance.
+   */
+  drainInstance(service: string, url: string, on: boolean): boolean {
+    return this.#discovery.drain(this.config.services, service, url, on)
+  }
+
   /** Counts a fault of the control plane itself. */
   countFault(): void {
     this.#own.add(seriesKey(SERIES.faults), 1)
   }
 
   #recoveryScope(): RecoveryScope {
-    const { config, slots } = this.#generation
+    const { config, slots } = this.#inForce.generation
     return { memory: this.#memory, services: config.services, slots, now: this.#options.now() }
-  }
-
-  async #reloadNow(): Promise<ReloadOutcome> {
-    if (this.#draining) return this.#reject([{ path: "", message: "the gateway is shutting down" }])
-    const loaded = this.#options.load()
-    if (!loaded.ok) return this.#reject(loaded.problems)
-    const old = this.#generation
-    try {
-      await this.#tls.read(loaded.config.server.tls)
-      const next = this.#nextGeneration(old.number + 1, loaded.config)
-      // Before the workers, which may ask about its issuers at once. It throws for keys that are gone by now.
-      this.#options.identity.apply(loaded.config)
-      this.#generation = next
-    } catch (error) {
-      this.#slots.restore(old.slots)
-      return this.#reject([{ path: "", message: (error as Error).message }])
-    }
-    const errors = await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
-    if (errors.length > 0) {
-      // Only compiling finds these. All go back to the old one and its very records: health checks write there.
-      this.#slots.restore(old.slots)
-      this.#generation = old
-      await this.#supervisor.apply({ kind: "apply", generation: this.#generation })
-      // Last, as it throws when its keys cannot be read any more: everything else is back by then.
-      this.#options.identity.apply(old.config)
-      return this.#reject(errors.map((message) => ({ path: "", message })))
-    }
-    return this.#accept(loaded.config, loaded.warnings)
-  }
-
-  #accept(config: Config, warnings: readonly Problem[]): ReloadOutcome {
-    const { log } = this.#options
-    this.#health.apply(config.services, this.#generation.slots)
-    this.abuse.apply(config)
-    this.#options.sharedLimits?.sync.apply(config.limits.sync_interval)
-    this.#tls.watch(config.server.tls)
-    this.#reloads.ok++
-    const fixed = restartNeeded(this.#options.config, config)
-    if (fixed.length > 0) log.warn("config.restart_needed", { settings: fixed })
-    const generation = this.#generation.number
-    const told = warnings.length === 0 ? undefined : warnings.map(problemText)
-    log.info("config.applied", { generation, warnings: told })
-    return { result: "applied", generation, restartNeeded: fixed }
-  }
-
-  #reject(problems: readonly Problem[]): ReloadOutcome {
-    this.#reloads.rejected++
-    this.#options.log.error("config.rejected", { problems: problems.map(problemText) })
-    return { result: "rejected", problems }
-  }
-
-  #nextGeneration(number: number, config: Config): Generation {
-    const slots = this.#slots.assign(config.services)
-    const labels = assignLabels(this.#labels, config, this.#options.builtinRoutes(config))
-    return { number, config, slots, labels }
   }
 
   #receive(message: FromWorker, answer: (message: ToWorker) => void): void {
@@ -314,9 +281,17 @@ export class Control {
   }
 
   async #answer(question: ControlQuestion): Promise<ControlReply | undefined> {
-    const { identity, ledger, sharedLimits } = this.#options
-    if (question.kind === "limit") return sharedLimits?.sync.take(question)
-    return question.kind === "quota" ? ledger?.quotas.answer(question) : identity.answer(question)
+    const { identity, ledger, sharedLimits, registryFeed } = this.#options
+    switch (question.kind) {
+      case "limit":
+        return sharedLimits?.sync.take(question)
+      case "quota":
+        return ledger?.quotas.answer(question)
+      case "registry":
+        return registryFeed?.ask(question)
+      default:
+        return identity.answer(question)
+    }
   }
 
   #gauges(): Iterable<GaugeRow> {
@@ -324,11 +299,12 @@ export class Control {
     return [
       ...this.#options.counts.rows(),
       ...this.abuse.rows(),
+      ...this.#discovery.rows(),
       ...gaugeRows({
         services: this.services(),
         circuitMoves: this.#circuitMoves,
-        reloads: this.#reloads,
-        generation: this.#generation.number,
+        reloads: this.#inForce.reloads,
+        generation: this.#inForce.generation.number,
         restarts: this.#restarts,
         workers: this.#supervisor.status().filter((worker) => worker.state === "running").length,
         limitKeys: this.#limits.keys(this.#options.now()),

@@ -5,10 +5,12 @@ import type { AuthFailure, IdentityState, Question, Reply } from "../identity/me
 import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import type { DiscoverySource } from "../upstream/discovery/source.ts"
 import type { LimitKeeper } from "./limit_keeper.ts"
 import type { LimitSync } from "./limit_sync.ts"
 import type { LineWriter } from "./line_writer.ts"
 import type { QuotaKeeper } from "./quota_keeper.ts"
+import type { RegistryFeed } from "./registry_feed.ts"
 import type { BuiltinRoute } from "./snapshot.ts"
 import type { After, StartThread } from "./supervisor.ts"
 import type { UsageKeeper } from "./usage_keeper.ts"
@@ -50,6 +52,10 @@ export interface ControlOptions {
   readonly identity: IdentityPort
   /** `undefined`: config names no store. */
   readonly ledger: Ledger | undefined
+  /** Services that register themselves; `undefined`: none can. */
+  readonly registry?: DiscoverySource | undefined
+  /** Tells of them; together with `registry`. */
+  readonly registryFeed?: Pick<RegistryFeed, "ask"> | undefined
   /** Buckets that are shared with other machines; `undefined`: config names no Redis. */
   readonly sharedLimits?: SharedLimits | undefined
   /** The built-in endpoints, which have metrics of their own. */

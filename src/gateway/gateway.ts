@@ -10,7 +10,7 @@ import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "./dropped.ts"
 import { handle } from "./handle.ts"
 import { renderFailure } from "./render.ts"
 import type { Runtime } from "./runtime.ts"
-import { type Builtins, compileSnapshot, type Snapshot } from "./snapshot.ts"
+import { type Builtins, compileSnapshot, replaceServices, type Snapshot } from "./snapshot.ts"
 import { account } from "./steps.ts"
 
 export interface GatewayDeps extends Runtime {
@@ -54,9 +54,17 @@ export class Gateway {
    */
   apply(config: Config, slots: Slots, routeId: (label: string) => number): void {
     const { upstreams, builtins, policyDeps } = this.#deps
-    const services = upstreams.apply(config.services, slots)
+    const services = upstreams.apply(config.services, slots, config.discovery.allow)
     this.#snapshot = compileSnapshot(config, { services, routeId, builtins, policyDeps })
     this.#deps.guard.apply(config)
+  }
+
+  /** Takes services whose instances have come or gone; `config` is as before but for them. Throws as `apply` does. */
+  update(config: Config, services: Config["services"], slots: Slots): void {
+    const snapshot = this.#snapshot
+    if (snapshot === undefined) return
+    replaceServices(snapshot, this.#deps.upstreams.update(services, slots))
+    this.#snapshot = { ...snapshot, config }
   }
 
   /** An exchange for a request that has arrived. */

@@ -8,6 +8,7 @@ import type { QuotaUnits } from "../store/quota_usage.ts"
 import type { UsageCount } from "../store/usage_counts.ts"
 import type { BreakerState } from "../upstream/breaker.ts"
 import type { UpstreamMemory } from "../upstream/memory.ts"
+import type { ServiceConfig } from "../upstream/service.ts"
 import type { Slots } from "../upstream/slots.ts"
 import type { ControlQuestion, ControlReply } from "./control_question.ts"
 
@@ -62,6 +63,15 @@ export interface WorkerInit {
 export type ToWorker =
   | WorkerInit
   | { readonly kind: "apply"; readonly generation: Generation }
+  /** Instances of these services have come or gone; all else is as it was. No answer follows. */
+  | {
+      readonly kind: "services"
+      readonly services: Readonly<Record<string, ServiceConfig>>
+      /** Of all services. */
+      readonly slots: Slots
+      /** Metric ids of all instances. */
+      readonly instanceLabels: Readonly<Record<string, number>>
+    }
   | { readonly kind: "tls"; readonly pair: PemPair }
   /** Not ready any more: answers carry `Connection: close`, the port stays open. */
   | { readonly kind: "drain" }

@@ -6,9 +6,16 @@ import type { Answer, Exchange, RouteInfo } from "../upstream/exchange.ts"
 import type { Service } from "../upstream/upstreams.ts"
 import type { Matchable } from "./routes.ts"
 
+/** A service, as it is now: it is compiled anew when its instances come and go. */
+export interface ServiceTarget {
+  readonly kind: "service"
+  service: Service
+  readonly fallback: Fallback | undefined
+}
+
 /** Where an exchange goes that no policy has answered. */
 export type Target =
-  | { readonly kind: "service"; readonly service: Service; readonly fallback: Fallback | undefined }
+  | ServiceTarget
   | { readonly kind: "respond"; readonly answer: Answer }
   | { readonly kind: "builtin"; readonly answer: (exchange: Exchange) => Promise<Answered | Failure> }
   /** No route: the table found nothing. */
@@ -16,7 +23,7 @@ export type Target =
 
 /** What answers when the service cannot. */
 export type Fallback =
-  | { readonly kind: "service"; readonly service: Service }
+  | { readonly kind: "service"; service: Service }
   | { readonly kind: "respond"; readonly answer: Answer }
 
 /** A policy's step on a route, with what a fault of it means. */

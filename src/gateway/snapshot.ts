@@ -25,12 +25,37 @@ import { RouteTable } from "./routes.ts"
 /** All that config decides, compiled. A worker holds one and swaps it by one assignment. */
 export interface Snapshot {
   readonly config: Config
+  /** Where routes have their services from, by name: for a service that is compiled anew. */
+  readonly places: ServicePlaces
   readonly table: RouteTable<Route>
   /** Runs the default policies on requests that no route matches, so that they are logged and answered alike. */
   readonly unmatched: Route
   readonly proxies: TrustedProxies
   /** How trusted proxies pass certificates of clients on; `undefined`: they do not. */
   readonly certificateHeader: CertificateHeader | undefined
+}
+
+/** Targets and fallbacks of routes, by the name of the service. */
+export type ServicePlaces = ReadonlyMap<string, readonly { service: Service }[]>
+
+/** Puts services in the place of those of the same name: the next request to them goes there. */
+export function replaceServices({ places }: Snapshot, services: ReadonlyMap<string, Service>): void {
+  for (const [name, service] of services) for (const place of places.get(name) ?? []) place.service = service
+}
+
+function placesOf(routes: readonly Route[]): ServicePlaces {
+  const places = new Map<string, { service: Service }[]>()
+  for (const { target } of routes) {
+    if (target.kind !== "service") continue
+    for (const place of [target, target.fallback]) {
+      if (place?.kind !== "service") continue
+      const { name } = place.service
+      const known = places.get(name)
+      if (known === undefined) places.set(name, [place])
+      else known.push(place)
+    }
+  }
+  return places
 }
 
 /** A path the gateway answers itself. */
@@ -77,6 +102,7 @@ export function compileSnapshot(config: Config, parts: SnapshotParts): Snapshot 
     .map((route) => compileRoute(config, bareRoute(route, config), { kind: "builtin", answer }, parts))
   return {
     config,
+    places: placesOf(configured),
     // Sorting is stable and configured routes come first: a route of config wins over a built-in of the same path.
     table: new RouteTable([...configured, ...builtin]),
     unmatched: {

@@ -7,7 +7,7 @@ import { type Forwarded, forward, type UpstreamFailure } from "../upstream/forwa
 import { forwardLimited } from "../upstream/limited.ts"
 import { WatchedBody } from "../upstream/watched_body.ts"
 import { toFailure } from "./blame.ts"
-import type { Route, Target } from "./route.ts"
+import type { Route, ServiceTarget, Target } from "./route.ts"
 import type { Runtime } from "./runtime.ts"
 import { openSocket } from "./socket.ts"
 
@@ -18,8 +18,6 @@ export const tooLarge = (limit: number): Failure => fail("PAYLOAD_TOO_LARGE", { 
 
 /** What came of asking a target. `undefined`: `exchange.socket` is set. */
 export type Outcome = Forwarded | Failure | undefined
-
-type ServiceTarget = Extract<Target, { kind: "service" }>
 
 /** Asks the target; a promise only where something is waited for. */
 export function askTarget(

@@ -27,8 +27,14 @@ export const CONTROL_METRICS: readonly Metric[] = [
     labels: ["result"],
   },
   {
+    name: "gatehouse_block_sync_total",
+    help: "Clients whose blocks other machines were told of (told; failed: all are when Redis is back) or told of here (heard); unfit: no gateway wrote it.",
+    type: "counter",
+    labels: ["result"],
+  },
+  {
     name: "gatehouse_blocks_total",
-    help: "Blocks of clients, by the violation that was one too many; operator: by hand.",
+    help: "Blocks of clients this machine decided, by the violation that was one too many; operator: by hand.",
     type: "counter",
     labels: ["reason"],
   },
@@ -45,6 +51,12 @@ export const CONTROL_METRICS: readonly Metric[] = [
     labels: [],
   },
   {
+    name: "gatehouse_registry_events_total",
+    help: "What happened to registered instances: registered, changed, draining, undrained, deregistered, expired.",
+    type: "counter",
+    labels: ["event"],
+  },
+  {
     name: "gatehouse_breaker_state",
     help: "Circuit breaker: 0 closed, 1 half-open, 2 open.",
     type: "gauge",
@@ -55,6 +67,42 @@ export const CONTROL_METRICS: readonly Metric[] = [
     help: "Moves of a circuit breaker into a state.",
     type: "counter",
     labels: ["service", "to"],
+  },
+  {
+    name: "gatehouse_service_status",
+    help: "Effective health: 0 healthy, 1 degraded, 2 down; what the service depends on counts.",
+    type: "gauge",
+    labels: ["service"],
+  },
+  {
+    name: "gatehouse_service_events_total",
+    help: "Moves of a service's effective health: degraded, down, recovered.",
+    type: "counter",
+    labels: ["service", "event"],
+  },
+  {
+    name: "gatehouse_instance_events_total",
+    help: "Instances of a service that could be asked from then on (up), or no more (down).",
+    type: "counter",
+    labels: ["service", "event"],
+  },
+  {
+    name: "gatehouse_discovery_instances",
+    help: "Instances a source knows, those included that are not taken.",
+    type: "gauge",
+    labels: ["source"],
+  },
+  {
+    name: "gatehouse_discovery_updates_total",
+    help: "What sources of instances told: ok; refused (an instance or service that is not taken); failed lookups and readings.",
+    type: "counter",
+    labels: ["source", "result"],
+  },
+  {
+    name: "gatehouse_instance_draining",
+    help: "1 while an instance gets nothing new.",
+    type: "gauge",
+    labels: ["service", "instance"],
   },
   {
     name: "gatehouse_instance_healthy",

@@ -30,6 +30,42 @@ export const LOG_EVENTS = [
     "error",
     "Its name led to link-local `addresses`, which are not connected to.",
   ],
+  ["instance.draining", "info", "An `instance` of a `service` gets nothing new, and finishes what it has."],
+  ["instance.undrained", "info", "An `instance` of a `service` gets requests again."],
+  [
+    "instance.up",
+    "info",
+    "An `instance` may be asked from now on; `why`: joined, healthy, returned, undrained.",
+  ],
+  [
+    "instance.down",
+    "warn",
+    "An `instance` is asked no more; `why`: left, unhealthy, ejected, draining. At most 20 lines of this and `instance.up` a second; `untold` came between.",
+  ],
+  [
+    "service.degraded",
+    "warn",
+    "Part of a `service`, or what it depends on, is out; `chain` leads to the cause.",
+  ],
+  [
+    "service.down",
+    "error",
+    "A `service`, or what it cannot do without, is down; `chain` leads to the cause.",
+  ],
+  ["service.recovered", "info", "A `service` and all it depends on is well again."],
+  ["discovery.applied", "info", "Services have come or gone: routes are in force for so many `services`."],
+  [
+    "discovery.failing",
+    "warn",
+    "A `source` of instances fails for a `service`; what it told last stays in use.",
+  ],
+  ["discovery.recovered", "info", "A `source` of instances works again."],
+  [
+    "discovery.refused",
+    "warn",
+    "Something a `source` told is not taken, for a `reason`; told once while that lasts.",
+  ],
+  ["discovery.rejected", "error", "What was found could not be put in force; all stays as it was."],
   [
     "registry.registered",
     "info",
@@ -91,9 +127,14 @@ export const LOG_EVENTS = [
     "A `client` gets no answers but 403 for `duration_s`, the `times`-th time, for a `reason`; in `mode` shadow it does. At most 10 lines a second; `untold` came between.",
   ],
   [
+    "client.block_shared",
+    "info",
+    "A `client` another machine has blocked is blocked here too, for `duration_s`. At most 10 lines a second; `untold` came between.",
+  ],
+  [
     "client.unblocked",
     "info",
-    "A `client` may come again; `why`: time, lifted (by an operator or a reload) or room (for others). At most 10 lines a second; `untold` came between.",
+    "A `client` may come again; `why`: time, lifted (by an operator, here or elsewhere, or a reload) or room (for others). At most 10 lines a second; `untold` came between.",
   ],
   [
     "limits.joined",

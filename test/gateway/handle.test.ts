@@ -377,6 +377,7 @@ describe("policies", () => {
     }
     const snapshot: Snapshot = {
       config: exampleConfig({}),
+      places: new Map(),
       table: new RouteTable([route]),
       unmatched: route,
       proxies: new TrustedProxies([]),
