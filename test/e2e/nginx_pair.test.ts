@@ -12,7 +12,7 @@ afterEach(async () => {
   await endNginx()
 })
 
-const INTERVAL_MS = 500
+const INTERVAL_MS = 1000
 
 const config = (urls: readonly string[], balance: string) => ({
   services: {
@@ -22,7 +22,7 @@ const config = (urls: readonly string[], balance: string) => ({
       health: {
         path: "/",
         interval: `${INTERVAL_MS}ms`,
-        timeout: "400ms",
+        timeout: "900ms",
         unhealthy_after: 1,
         healthy_after: 1,
       },

@@ -29,7 +29,7 @@ async function open(odd: object = {}) {
     other: { issuer: other.issuer, client_id: "gateway" },
   }
   const world = await openAccounts({ auth: { https: "required", providers } })
-  const app = createProviderApp(world.context, { timeoutMs: 300 })
+  const app = createProviderApp(world.context, { timeoutMs: 2000 })
   const visitor = new Visitor(app)
   return {
     ...world,

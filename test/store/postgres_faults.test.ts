@@ -48,7 +48,7 @@ test("[F-45] a server that is stopped and started again: unavailable at once, th
   const errors = await Promise.all([store.run(add, [2, ""]), store.all("SELECT 1")].map(storeErrorOf))
   expect(errors.map((each) => each.kind)).toEqual(["unavailable", "unavailable"])
   expect((await storeErrorOf(store.transaction(async () => 1))).kind).toBe("unavailable")
-  expect(performance.now() - before).toBeLessThan(2000)
+  expect(performance.now() - before).toBeLessThan(5000)
   await (await server()).start()
   await Promise.all(Array.from({ length: 20 }, (_, i) => store.run(add, [i + 10, "after"])))
   expect((await ids(store)).length).toBe(21)

@@ -21,12 +21,18 @@ export interface BreakerFindings {
   trials: boolean[]
 }
 
+/** Long enough to meet the other when it runs too. */
+const SPINS = 10_000
+
 self.onmessage = ({ data: { memory, gate, config, failures, circuits } }: MessageEvent<BreakerTask>) => {
   let arrivals = 0
   const meet = () => {
     Atomics.add(gate, 0, 1)
     arrivals += 2
-    while (Atomics.load(gate, 0) < arrivals) Atomics.pause()
+    for (let turns = 0, seen = 0; (seen = Atomics.load(gate, 0)) < arrivals; turns++)
+      // The other may be waiting for this very core.
+      if (turns < SPINS) Atomics.pause()
+      else Atomics.wait(gate, 0, seen, 1)
   }
   meet()
   const breaker = new Breaker(memory, 0, config)
