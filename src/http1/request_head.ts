@@ -60,9 +60,9 @@ export function parseRequestHead(
 function scanRequest(bytes: Buffer, at: number): RequestHead | HeadFault | NotPlain {
   const length = bytes.length
   let i = at
-  const methodEnd = Math.min(length, at + MAX_METHOD + 1)
+  const methodEnd = Math.min(length, at + MAX_METHOD)
   while (i < methodEnd && tokenByte(bytes[i]!) !== 0) i++
-  if (i === length) return i - at > MAX_METHOD ? NO_METHOD : INCOMPLETE
+  if (i === length) return INCOMPLETE
   if (i === at || bytes[i] !== SP) return NO_METHOD
   const targetStart = i + 1
   i = targetStart
