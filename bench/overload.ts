@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { openGateway } from "./gateway.ts"
-import { OpenLoad, type Rate, type Sample } from "./open_load.ts"
+import { getRequest, OpenLoad, type Rate, type Sample } from "./open_load.ts"
 import { CONTENDER_CORE, LOAD_CORE } from "./process.ts"
 
 const SLOTS = 32
@@ -45,14 +45,23 @@ export async function overload(): Promise<boolean> {
   }
 }
 
+function openLoad(port: number): { load: OpenLoad; samples: Sample[] } {
+  const samples: Sample[] = []
+  const load = new OpenLoad({
+    target: { hostname: "127.0.0.1", port },
+    onSample: (sample) => void samples.push(sample),
+  })
+  return { load, samples }
+}
+
 /** What the service itself answers a second when there is always more to do. */
 async function measureCapacity(port: number): Promise<number> {
-  const load = new OpenLoad(port)
+  const { load, samples } = openLoad(port)
   const perSecond = (SLOTS / WORK_MS) * 1000 * 1.2
-  await load.run(CAPACITY_MS, [{ kind: "all", path: "/", perSecond }])
+  await load.run(CAPACITY_MS, [{ kind: "all", ...getRequest("/"), perSecond }])
   const end = performance.now()
   const from = end - CAPACITY_MS / 2
-  const served = load.samples.filter(({ at, ms }) => at + ms >= from && at + ms <= end).length
+  const served = samples.filter(({ at, ms }) => at + ms >= from && at + ms <= end).length
   await load.settle()
   load.close()
   return (served / (end - from)) * 1000
@@ -70,10 +79,10 @@ async function overloadOf(servicePort: number, capacity: number): Promise<boolea
     },
     CONTENDER_CORE,
   )
-  const load = new OpenLoad(gateway.port)
+  const { load, samples } = openLoad(gateway.port)
   const rates = (times: number): Rate[] => [
-    { kind: "critical", path: "/critical", perSecond: capacity * times * 0.1 },
-    { kind: "low", path: "/low", perSecond: capacity * times * 0.9 },
+    { kind: "critical", ...getRequest("/critical"), perSecond: capacity * times * 0.1 },
+    { kind: "low", ...getRequest("/low"), perSecond: capacity * times * 0.9 },
   ]
   try {
     await load.run(BEFORE_MS, rates(0.5))
@@ -82,8 +91,8 @@ async function overloadOf(servicePort: number, capacity: number): Promise<boolea
     const endedAt = performance.now()
     await load.run(AFTER_MS, rates(0.5))
     await load.settle()
-    const during = load.samples.filter(({ at }) => at >= startedAt && at < endedAt)
-    return report(during, load.samples, capacity, startedAt, endedAt)
+    const during = samples.filter(({ at }) => at >= startedAt && at < endedAt)
+    return report(during, samples, capacity, startedAt, endedAt)
   } finally {
     load.close()
     await gateway.stop()
