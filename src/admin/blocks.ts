@@ -8,6 +8,8 @@ import type { Clock } from "../lib/clock.ts"
 import { isoDate } from "../lib/iso_date.ts"
 import { parseDuration } from "../lib/units.ts"
 import type { Block } from "../safety/block.ts"
+import { blockEvent } from "../safety/block_event.ts"
+import type { AlertEvent } from "../store/events.ts"
 import { ok, operatorOf, refuse } from "./answer.ts"
 import { compileBody, compileQuery, fields, limitOf, PAGE, unfitFields } from "./people/read.ts"
 
@@ -27,7 +29,7 @@ export interface BlockRoutesDeps {
   readonly now: Clock
   readonly wallClock: () => number
   /** Puts what an operator did on record, where there is a store. Never rejects. */
-  readonly record: (record: AuditRecord) => Promise<void>
+  readonly record: (record: AuditRecord, event: AlertEvent) => Promise<void>
 }
 
 const LONGEST_MS = 366 * 86_400_000
@@ -88,7 +90,8 @@ export function blockRoutes({ blocks, now, wallClock, record }: BlockRoutesDeps)
           )
         const block = blocks.block(client, lastsMs, note)
         const details = { duration_s: lastsMs / 1000, reason: note }
-        await record(recordOf(operatorOf(request), "client.block", "success", client, details))
+        const event = blockEvent(block, "enforce")
+        await record(recordOf(operatorOf(request), "client.block", "success", client, details), event)
         return ok(toView(block), 201)
       },
       { parse: "none" },
@@ -97,7 +100,8 @@ export function blockRoutes({ blocks, now, wallClock, record }: BlockRoutesDeps)
       const client = clientOf(params.address)
       if (client === undefined || !blocks.unblock(client))
         return refuse(request, 404, "NOT_FOUND", "This address is not blocked.")
-      await record(recordOf(operatorOf(request), "client.unblock", "success", client))
+      const event = { type: "abuse.unblocked", payload: { client } }
+      await record(recordOf(operatorOf(request), "client.unblock", "success", client), event)
       return ok({ address: client, unblocked: true })
     })
 }

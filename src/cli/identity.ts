@@ -41,6 +41,7 @@ import { now } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import { fail } from "../policies/failure.ts"
 import { appendAudit } from "../safety/audit.ts"
+import { ALERT_TTL_MS, type AlertEvent, appendEvent } from "../store/events.ts"
 import { type Store, StoreError } from "../store/sql.ts"
 import { isLinkLocal } from "../upstream/link_local.ts"
 import { lookUpName } from "../upstream/resolved_address.ts"
@@ -111,6 +112,8 @@ export interface IdentityDeps {
   readonly wallClock: () => number
   readonly count: CountEvent
   readonly log: Log
+  /** More endpoints below the prefixes, for callers: Elysia applications. */
+  readonly groups?: readonly AnyElysia[]
 }
 
 /** Identity in the control plane: what workers ask, and what they are told. */
@@ -155,7 +158,8 @@ export class ControlIdentity implements IdentityPort {
       this.#context = this.#createContext(own, this.#revocations)
       this.#accounts = createAccounts(this.#context)
     }
-    const groups = this.#accounts === undefined ? [] : [...identityGroups(this.#accounts)]
+    const groups = [...(deps.groups ?? [])]
+    if (this.#accounts !== undefined) groups.push(...identityGroups(this.#accounts))
     if (this.#context !== undefined) groups.push(ownUsageRoutes(this.#context, () => this.#config))
     this.#app = createIdentityApp([wellKnownRoutes(own, this.#context !== undefined), ...groups], {
       settings: own.settings,
@@ -168,11 +172,16 @@ export class ControlIdentity implements IdentityPort {
     return this.#context
   }
 
-  /** Puts something that is done already on record, where there is a store. Never rejects. */
-  async record(record: AuditRecord): Promise<void> {
+  /** Puts something that is done already on record, where there is a store, and tells operators of it. Never rejects. */
+  async record(record: AuditRecord, event?: AlertEvent): Promise<void> {
     if (this.#context === undefined) return
+    const { store, audit, wallClock } = this.#context
     try {
-      await this.#context.audit(this.#context.store, record)
+      if (event === undefined) return await audit(store, record)
+      await store.transaction(async (sql) => {
+        await audit(sql, record)
+        await appendEvent(sql, event.type, event.payload, wallClock(), wallClock() + ALERT_TTL_MS)
+      })
     } catch (error) {
       this.#deps.log.error("store.unavailable", { kind: "audit", error })
     }

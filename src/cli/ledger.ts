@@ -5,6 +5,7 @@ import type { After } from "../gateway/supervisor.ts"
 import { UsageKeeper } from "../gateway/usage_keeper.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import { sweepEvents } from "../store/events.ts"
 import { type Store, StoreError } from "../store/sql.ts"
 
 const SWEEP_MS = 60_000
@@ -44,6 +45,7 @@ export function openLedger(deps: LedgerDeps): OpenLedger {
   async function sweepNow(): Promise<void> {
     try {
       await quotas.sweep()
+      await sweepEvents(deps.store, deps.wallClock())
       await usage.sweep(deps.config().usage?.retention ?? RETENTION_MS)
     } catch (error) {
       deps.log.error("store.unavailable", {

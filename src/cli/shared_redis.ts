@@ -2,13 +2,14 @@ import type { Config } from "../config/schema.ts"
 import { now } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import { SYNC_BLOCKS } from "../store/block_scripts.ts"
 import { SYNC_LIMITS, TAKE_LIMIT } from "../store/limit_scripts.ts"
 import { openRedis, type Redis, type Script } from "../store/redis.ts"
 import { toRedisSettings } from "../store/redis_settings.ts"
 import { SYNC_REGISTRY } from "../store/registry_script.ts"
 
 /** All that is asked of Redis. */
-const SCRIPTS: readonly Script[] = [SYNC_LIMITS, TAKE_LIMIT, SYNC_REGISTRY]
+const SCRIPTS: readonly Script[] = [SYNC_LIMITS, TAKE_LIMIT, SYNC_BLOCKS, SYNC_REGISTRY]
 
 /** How often the first contact is looked for at start, in ms, and how long at most. */
 const LOOK_MS = 10

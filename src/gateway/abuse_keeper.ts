@@ -6,8 +6,17 @@ import { VIOLATIONS, type Violation } from "../observe/catalogue.ts"
 import type { GaugeRow } from "../observe/exposition.ts"
 import { LineBudget } from "../observe/line_budget.ts"
 import type { Log } from "../observe/log.ts"
-import { type Block, type BlockChange, type BlockEntry, type BlockReason, entryOf } from "../safety/block.ts"
+import {
+  type Block,
+  type BlockChange,
+  type BlockEntry,
+  type BlockReason,
+  type ClientState,
+  entryOf,
+} from "../safety/block.ts"
+import { blockEvent } from "../safety/block_event.ts"
 import { BlockList, type EndReason } from "../safety/block_list.ts"
+import type { AlertEvent } from "../store/events.ts"
 import { exemptFrom } from "./client_guard.ts"
 import { LimitKeeper } from "./limit_keeper.ts"
 import type { LimitMemory } from "./protocol.ts"
@@ -17,14 +26,16 @@ export interface AbuseKeeperOptions {
   readonly now: Clock
   readonly after: After
   readonly log: Log
+  /** A word no other machine or run has. */
+  readonly origin: string
   /** Puts on record what was done. Never rejects. */
-  readonly record: (record: AuditRecord) => Promise<void>
+  readonly record: (record: AuditRecord, event: AlertEvent) => Promise<void>
   /** Tells all workers. */
   readonly tell: (change: BlockChange) => void
 }
 
 /** Most clients blocked at a time, and most whose earlier blocks are remembered. */
-const MAX_BLOCKS = 100_000
+export const MAX_BLOCKS = 100_000
 /** Clients with a score or a request rate at a time: two buckets each, 8 MB when all are in use. */
 const MAX_SCORES = 250_000
 const SWEEP_MS = 1000
@@ -40,6 +51,7 @@ export class AbuseKeeper {
     [...VIOLATIONS, "operator" as const].map((each) => [each, 0]),
   )
   readonly #blockedLines: LineBudget
+  readonly #sharedLines: LineBudget
   readonly #endedLines: LineBudget
   #config: Config["abuse"]
   #exempt = new AddressList([])
@@ -47,13 +59,16 @@ export class AbuseKeeper {
   #recording = 0
   #cancelSweep: (() => void) | undefined
   #closed = false
+  #changed: (client: string) => void = () => {}
 
   constructor(options: AbuseKeeperOptions) {
     this.#options = options
     this.#blockedLines = new LineBudget(options.now)
+    this.#sharedLines = new LineBudget(options.now)
     this.#endedLines = new LineBudget(options.now)
     this.#list = new BlockList({
       now: options.now,
+      origin: options.origin,
       max: MAX_BLOCKS,
       onEnd: (block, why) => this.#over(block, why),
     })
@@ -75,7 +90,7 @@ export class AbuseKeeper {
     this.#exempt = exemptFrom(config)
     for (const { client, reason } of [...this.#list.all()])
       if (this.isExempt(client) || (config.abuse === undefined && reason !== "operator"))
-        this.#list.lift(client)
+        this.#list.release(client)
     this.#tellEnded()
   }
 
@@ -87,6 +102,7 @@ export class AbuseKeeper {
     const block = this.#list.offended(client, violation, rules)
     if (block === undefined) return
     this.#began(block)
+    this.#changed(client)
     if (this.#recording >= MAX_RECORDS) return
     this.#recording++
     const { times, untilMs, startedAtMs } = block
@@ -97,7 +113,8 @@ export class AbuseKeeper {
       mode: this.#config.mode,
     }
     const told = { action: "client.block", outcome: "success", actor: "gateway", subject: client } as const
-    void this.#options.record({ ...told, client: "", requestId: "", details }).finally(() => {
+    const record = { ...told, client: "", requestId: "", details }
+    void this.#options.record(record, blockEvent(block, this.#config.mode)).finally(() => {
       this.#recording--
     })
   }
@@ -106,6 +123,7 @@ export class AbuseKeeper {
   block(client: string, lastsMs: number, note: string): Block {
     const block = this.#list.block(client, lastsMs, note)
     this.#began(block)
+    this.#changed(client)
     return block
   }
 
@@ -113,6 +131,7 @@ export class AbuseKeeper {
   unblock(client: string): boolean {
     const lifted = this.#list.lift(client) !== undefined
     this.#tellEnded()
+    if (lifted) this.#changed(client)
     return lifted
   }
 
@@ -121,6 +140,47 @@ export class AbuseKeeper {
     this.#list.sweep()
     this.#tellEnded()
     return this.#list.all()
+  }
+
+  onChange(changed: (client: string) => void): void {
+    this.#changed = changed
+  }
+
+  /** What other machines should know of a client; `undefined`: nothing. */
+  stateOf(client: string): ClientState | undefined {
+    return this.#list.stateOf(client)
+  }
+
+  /** All of whom something is known. */
+  clients(): Set<string> {
+    return this.#list.clients()
+  }
+
+  /** Takes in what is known on all machines, as far as the config here has it. It was recorded where it was decided. */
+  adopt(states: readonly ClientState[]): void {
+    const blocked = states.flatMap((state) => this.#list.adopt(this.#fitting(state)) ?? [])
+    for (const { client, reason, times, untilMs } of blocked) {
+      const room = this.#sharedLines.take()
+      const duration_s = Math.ceil((untilMs - this.#options.now()) / 1000)
+      if (room !== undefined)
+        this.#options.log.info("client.block_shared", { client, reason, times, duration_s, ...room })
+    }
+    if (blocked.length > 0) this.#scheduleSweep()
+    const ended = this.#ended
+    this.#ended = []
+    if (blocked.length + ended.length > 0) this.#options.tell({ blocked: blocked.map(entryOf), ended })
+  }
+
+  /** Without a block that must not hold here; none that was not set by hand lasts longer than the config has it. */
+  #fitting(state: ClientState): ClientState {
+    const { client, block } = state
+    if (block === undefined) return state
+    const isByHand = block.reason === "operator"
+    if (this.isExempt(client) || (this.#config === undefined && !isByHand))
+      return { ...state, block: undefined }
+    if (isByHand) return state
+    const longest = this.#options.now() + this.#config!.block.max
+    return { ...state, block: { ...block, untilMs: Math.min(block.untilMs, longest) } }
   }
 
   /** Whether an address, or a client by the first of its addresses, is allowed by config or a trusted proxy. */

@@ -9,6 +9,7 @@ import { HealthChecker } from "../upstream/health.ts"
 import { clearWorker, createUpstreamMemory, type UpstreamMemory } from "../upstream/memory.ts"
 import { type RecoveryScope, resetBreaker, returnInstances } from "../upstream/recovery.ts"
 import { AbuseKeeper } from "./abuse_keeper.ts"
+import { type BlockSync, createBlockSync } from "./block_sync.ts"
 import type { ControlOptions } from "./control_options.ts"
 import type { ControlQuestion, ControlReply } from "./control_question.ts"
 import type { ControlStatus, ReloadOutcome } from "./control_status.ts"
@@ -37,6 +38,8 @@ export class Control {
   readonly #limits: LimitKeeper
   /** Who is blocked. */
   readonly abuse: AbuseKeeper
+  /** `undefined`: without Redis. */
+  readonly blockSync: BlockSync | undefined
   readonly #labels = new LabelDirectory()
   /** One a worker; the last is the control plane's own. */
   readonly #series: readonly SharedArrayBuffer[]
@@ -65,10 +68,11 @@ export class Control {
     this.abuse = new AbuseKeeper({
       ...options,
       origin: Bun.randomUUIDv7("base64url"),
-      record: (record) => options.identity.record(record),
+      record: (record, event) => options.identity.record(record, event),
       tell: (change) => this.#supervisor.broadcast({ kind: "blocks", change }),
     })
     this.abuse.apply(options.config)
+    this.blockSync = options.redis && createBlockSync(options.redis, this.abuse, options)
     this.#series = Array.from({ length: options.workers + 1 }, (_, i) =>
       i < options.workers ? createSeriesBuffer() : createSeriesBuffer(OWN_SERIES),
     )
@@ -196,6 +200,7 @@ export class Control {
     this.#tls.close()
     this.#health.close()
     this.abuse.close()
+    this.blockSync?.close()
     this.#supervisor.broadcast({ kind: "drain" })
   }
 
@@ -211,6 +216,7 @@ export class Control {
     this.#tls.close()
     this.#health.close()
     this.abuse.close()
+    this.blockSync?.close()
     this.#supervisor.terminate()
   }
 

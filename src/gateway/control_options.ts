@@ -5,7 +5,9 @@ import type { AuthFailure, IdentityState, Question, Reply } from "../identity/me
 import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import type { AlertEvent } from "../store/events.ts"
 import type { DiscoverySource } from "../upstream/discovery/source.ts"
+import type { BlockSyncDeps } from "./block_sync.ts"
 import type { LimitKeeper } from "./limit_keeper.ts"
 import type { LimitSync } from "./limit_sync.ts"
 import type { LineWriter } from "./line_writer.ts"
@@ -24,8 +26,8 @@ export interface IdentityPort {
   /** Never rejects; `undefined`: no answer can be had. */
   answer(question: Question): Promise<Reply | undefined>
   observe(failures: readonly AuthFailure[]): void
-  /** Puts what was done on record, where there is a store. Never rejects. */
-  record(record: AuditRecord): Promise<void>
+  /** Puts what was done on record, where there is a store, and tells operators of `event`. Never rejects. */
+  record(record: AuditRecord, event?: AlertEvent): Promise<void>
   /** `change` is called with what all workers must know from now on. */
   onChange(change: (state: IdentityState) => void): void
 }
@@ -58,6 +60,8 @@ export interface ControlOptions {
   readonly registryFeed?: Pick<RegistryFeed, "ask"> | undefined
   /** Buckets that are shared with other machines; `undefined`: config names no Redis. */
   readonly sharedLimits?: SharedLimits | undefined
+  /** What blocks are shared by; `undefined`: config names no Redis. */
+  readonly redis?: BlockSyncDeps["redis"] | undefined
   /** The built-in endpoints, which have metrics of their own. */
   readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
   readonly version: string

@@ -12,6 +12,8 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   } catch (error) {
     throw new StartError((error as Error).message)
   }
+  // Before clients are answered: who is blocked elsewhere gets no answer here either.
+  await control.blockSync?.start()
   await control.start()
   return control
 }

@@ -6,7 +6,7 @@ const BATCH = 2000
 const MAX_AUDIT_BATCHES = 10
 
 /**
- * Deletes one-time tokens and events that have expired, and counters of failures that no longer count. Call about
+ * Deletes one-time tokens that have expired, and counters of failures that no longer count. Call about
  * once a minute.
  */
 export async function sweepAccounts({ store, wallClock, settings }: IdentityContext): Promise<void> {
@@ -14,10 +14,6 @@ export async function sweepAccounts({ store, wallClock, settings }: IdentityCont
   await store.run(
     `DELETE FROM one_time_tokens WHERE token_hash IN (
        SELECT token_hash FROM one_time_tokens WHERE expires_at <= $1 LIMIT ${BATCH})`,
-    [at],
-  )
-  await store.run(
-    `DELETE FROM events WHERE id IN (SELECT id FROM events WHERE expires_at <= $1 LIMIT ${BATCH})`,
     [at],
   )
   await store.run(

@@ -1,3 +1,4 @@
+import { appendEvent } from "../store/events.ts"
 import type { Sql } from "../store/sql.ts"
 import type { IdentityContext } from "./context.ts"
 import { MAIL_SUBJECTS, type MailKind, mailText, type SendMail } from "./mail.ts"
@@ -158,7 +159,7 @@ export function createMailOutbox(context: IdentityContext, send: SendMail, later
       const issued = await newToken(sql, kind, user, email)
       const payload = { user_id: user.id, email, ...(issued && { token: issued.token }) }
       const at = wallClock()
-      await insert(sql, `auth.${kind}`, payload, at, issued?.expiresAt ?? at + NOTICE_TTL_MS)
+      await appendEvent(sql, `auth.${kind}`, payload, at, issued?.expiresAt ?? at + NOTICE_TTL_MS)
       await remove(sql, row)
     })
   }
@@ -167,7 +168,7 @@ export function createMailOutbox(context: IdentityContext, send: SendMail, later
     async add(sql, cause, login) {
       const at = wallClock()
       const pending: Pending = { login, attempts: 0, dueAt: at }
-      await insert(sql, `mail.${cause}`, pending, at, at + KEPT_MS[cause])
+      await appendEvent(sql, `mail.${cause}`, pending, at, at + KEPT_MS[cause])
     },
     wake: () => wakeIn(0),
     deliver,
@@ -189,13 +190,6 @@ function kindOf(type: Row["type"], { status, emailVerifiedAt }: User): MailKind 
     case "mail.password_changed":
       return "password_changed"
   }
-}
-
-async function insert(sql: Sql, type: string, payload: object, at: number, expiresAt: number): Promise<void> {
-  await sql.run(
-    "INSERT INTO events (id, type, payload, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
-    [Bun.randomUUIDv7("hex", at), type, JSON.stringify(payload), at, expiresAt],
-  )
 }
 
 async function remove(sql: Sql, { id }: Row): Promise<void> {

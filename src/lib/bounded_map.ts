@@ -22,6 +22,11 @@ export class BoundedMap<V> {
     return this.#entries.get(key)?.value
   }
 
+  /** The oldest first. */
+  keys(): Iterable<string> {
+    return this.#entries.keys()
+  }
+
   set(key: string, value: V, weight = 0): void {
     this.delete(key)
     this.#entries.set(key, { value, weight })

@@ -7,6 +7,8 @@ export type BlockReason = Violation | "operator"
 export interface Block {
   /** Rises with each block of this process. */
   readonly id: number
+  /** Names it on all machines. */
+  readonly uid: string
   /** As lib/client_network.ts writes it: an IPv4 address, or the first 64 bits of an IPv6 address. */
   readonly client: string
   readonly reason: BlockReason
@@ -17,6 +19,33 @@ export interface Block {
   /** Both on the clock of lib/clock.ts, which all threads of the machine share. */
   readonly startedAtMs: number
   readonly untilMs: number
+}
+
+/** How often a client was found out in a row. */
+export interface BlockLevel {
+  /** Since when it is so; clock of `Block`. */
+  readonly atMs: number
+  /** 0: it was forgiven then. */
+  readonly times: number
+  readonly forgottenAtMs: number
+}
+
+/** The end of a block by an operator, who may have set another in its place. */
+export interface BlockLift {
+  /** `uid` of the block. */
+  readonly uid: string
+  /** Blocks that began until then are over. */
+  readonly atMs: number
+  /** Until when it must be remembered. */
+  readonly keptUntilMs: number
+}
+
+/** What machines tell each other of one client. */
+export interface ClientState {
+  readonly client: string
+  readonly lift: BlockLift | undefined
+  readonly block: Omit<Block, "id"> | undefined
+  readonly level: BlockLevel | undefined
 }
 
 /** What a worker must know of a block. */

@@ -1,3 +1,4 @@
+import { ALERT_TTL_MS, appendEvent } from "./events.ts"
 import type { Sql } from "./sql.ts"
 
 /** Units of a quota somebody wants in one period. */
@@ -30,8 +31,6 @@ export interface QuotaTaken extends QuotaState {
   readonly warned: number
 }
 
-/** How long a warning waits to be read. */
-const WARNING_TTL_MS = 30 * 86_400_000
 /** Periods are kept this long after their end: a clock may be set back, and people ask about yesterday. */
 const KEPT_MS = 35 * 86_400_000
 /** Rows deleted at once at most: other statements wait meanwhile. */
@@ -128,10 +127,7 @@ export async function warnOfUse(
     [quota, subject, periodStart, percent],
   )
   const payload = { quota, subject, percent, used, limit, period_start: periodStart, period_end: periodEnd }
-  await sql.run(
-    "INSERT INTO events (id, type, payload, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
-    [Bun.randomUUIDv7("hex", at), "quota.warning", JSON.stringify(payload), at, at + WARNING_TTL_MS],
-  )
+  await appendEvent(sql, "quota.warning", payload, at, at + ALERT_TTL_MS)
   return percent
 }
 

@@ -49,6 +49,7 @@ export class Redis {
   /** Attempts since the library gave up, and what takes back the next of them. */
   #revivals = 0
   #cancel = (): void => {}
+  #losses = 0
   /** The last that went wrong with the connection. */
   #reason = "not connected yet"
 
@@ -68,8 +69,13 @@ export class Redis {
     events.on("error", (error: Error) => {
       this.#reason = error.message
     })
-    events.on("close", () => this.#tell(false, this.#reason))
+    events.on("close", () => {
+      this.#losses++
+      this.#tell(false, this.#reason)
+    })
     events.on("end", () => this.#revive())
+    // One node of a Cluster.
+    events.on("-node", () => this.#losses++)
     // Until the first answer nobody knows.
     deps.onUp(false)
   }
@@ -82,6 +88,11 @@ export class Redis {
   /** Whether there is a connection to try. */
   get connected(): boolean {
     return this.#client.status === "ready"
+  }
+
+  /** Rises when a connection breaks: after that another server may answer, which has lost what was written last. */
+  get losses(): number {
+    return this.#losses
   }
 
   /**

@@ -3,6 +3,7 @@ import { createAdmin } from "../../src/admin/app.ts"
 import { blockRoutes } from "../../src/admin/blocks.ts"
 import { AbuseKeeper } from "../../src/gateway/abuse_keeper.ts"
 import type { AuditRecord } from "../../src/identity/context.ts"
+import type { AlertEvent } from "../../src/store/events.ts"
 import { exampleConfig } from "../support/config.ts"
 import { FakeTime } from "../support/fake_time.ts"
 import { memoryLog } from "../support/memory_log.ts"
@@ -16,10 +17,15 @@ function open() {
     server: { trusted_proxies: ["10.0.0.0/8"] },
   })
   const records: AuditRecord[] = []
-  const record = async (each: AuditRecord) => void records.push(each)
+  const events: string[] = []
+  const record = async (each: AuditRecord, { type, payload }: Partial<AlertEvent> = {}) => {
+    records.push(each)
+    events.push(`${type} ${payload?.client}`)
+  }
   const keeper = new AbuseKeeper({
     now: time.now,
     after: time.after,
+    origin: "a",
     log: memoryLog(),
     record,
     tell: () => undefined,
@@ -60,11 +66,11 @@ function open() {
     // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of all shapes
     return { status: response.status, body: (await response.json()) as any }
   }
-  return { time, keeper, records, ask }
+  return { time, keeper, records, events, ask }
 }
 
 test("[T-5.5] an operator blocks a client for a time and sees it in the list, and both are on record", async () => {
-  const { ask, records } = open()
+  const { ask, records, events } = open()
   const made = await ask("POST", "", { address: "192.0.2.1", duration: "30m", reason: "scans us" })
   const view = {
     address: "192.0.2.1",
@@ -76,6 +82,7 @@ test("[T-5.5] an operator blocks a client for a time and sees it in the list, an
   }
   expect([made.status, made.body]).toEqual([201, view])
   expect((await ask("GET", "")).body).toEqual({ blocks: [view], next_cursor: null })
+  expect(events).toEqual(["abuse.blocked 192.0.2.1"])
   expect(records).toMatchObject([
     {
       action: "client.block",
@@ -89,10 +96,11 @@ test("[T-5.5] an operator blocks a client for a time and sees it in the list, an
 })
 
 test("[T-5.5] an operator unblocks by any address of the client, once", async () => {
-  const { ask, keeper, records } = open()
+  const { ask, keeper, records, events } = open()
   keeper.offended("192.0.2.1", "not_found")
   keeper.offended("2001:db8:0:5::/64", "not_found")
   records.length = 0
+  events.length = 0
   expect(await ask("DELETE", "/192.0.2.1")).toEqual({
     status: 200,
     body: { address: "192.0.2.1", unblocked: true },
@@ -104,6 +112,7 @@ test("[T-5.5] an operator unblocks by any address of the client, once", async ()
     "client.unblock 192.0.2.1",
     "client.unblock 2001:db8:0:5::/64",
   ])
+  expect(events).toEqual(["abuse.unblocked 192.0.2.1", "abuse.unblocked 2001:db8:0:5::/64"])
 })
 
 test("the list comes in pages, the latest first, without those that are over", async () => {

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import { AbuseKeeper } from "../../src/gateway/abuse_keeper.ts"
 import type { AuditRecord } from "../../src/identity/context.ts"
 import type { BlockChange } from "../../src/safety/block.ts"
+import type { AlertEvent } from "../../src/store/events.ts"
 import { exampleConfig } from "../support/config.ts"
 import { FakeTime } from "../support/fake_time.ts"
 import { memoryLog } from "../support/memory_log.ts"
@@ -11,17 +12,22 @@ function open(file: object = { abuse: {} }) {
   const log = memoryLog()
   const told: BlockChange[] = []
   const records: AuditRecord[] = []
+  const events: AlertEvent[] = []
   const keeper = new AbuseKeeper({
     now: time.now,
     after: time.after,
+    origin: "a",
     log,
-    record: async (record) => void records.push(record),
+    record: async (record, event) => {
+      records.push(record)
+      events.push(event)
+    },
     tell: (change) => void told.push(change),
   })
   keeper.apply(exampleConfig(file))
   const value = (metric: string, reason?: string) =>
     [...keeper.rows()].find((row) => row.metric === metric && row.labels.reason === reason)?.value
-  return { time, log, told, records, keeper, value }
+  return { time, log, told, records, events, keeper, value }
 }
 
 test("[T-5.5 V-rl.5] an offence blocks for all workers, and is logged, counted and put on record", () => {
@@ -47,6 +53,24 @@ test("[T-5.5 V-rl.5] an offence blocks for all workers, and is logged, counted a
     1, 1,
   ])
   expect(keeper.state()).toEqual(told[0]!.blocked)
+})
+
+test("[T-5.5] an offence is an event for operators, with what it was and how long it lasts", () => {
+  const { keeper, events } = open()
+  keeper.offended("192.0.2.1", "unauthorized")
+  expect(events).toEqual([
+    {
+      type: "abuse.blocked",
+      payload: {
+        client: "192.0.2.1",
+        reason: "unauthorized",
+        note: "",
+        times: 1,
+        duration_s: 60,
+        mode: "enforce",
+      },
+    },
+  ])
 })
 
 test("two workers that report the same client block it once", () => {

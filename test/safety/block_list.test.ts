@@ -10,6 +10,7 @@ function open(max = 100) {
   const ended: string[] = []
   const list = new BlockList({
     now: time.now,
+    origin: "a",
     max,
     onEnd: ({ client }, why) => void ended.push(`${client} ${why}`),
   })

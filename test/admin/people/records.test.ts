@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test"
 import { appendAudit } from "../../../src/safety/audit.ts"
 import { listAudit, MAX_LOOKED_AT } from "../../../src/safety/list_audit.ts"
+import { appendEvent } from "../../../src/store/events.ts"
 import { adminOf, openPeople } from "../../support/people.ts"
 import { closeStores } from "../../support/store.ts"
 import { STORES } from "../../support/store_urls.ts"
@@ -109,6 +110,45 @@ test("[V-auth.8] mail that is not sent is read by operators, with its token, unt
   expect((await admin("DELETE", `/events/${events[0].id}`)).status).toBe(404)
   expect((await admin("GET", "/events")).body.events).toEqual([])
 })
+
+test("[C-6.6 T-5.5] events of all kinds are listed by age, in pages, and by what their kind begins with", async () => {
+  const { admin, store } = await openPeople()
+  const at = Date.now()
+  const types = [
+    "quota.warning",
+    "abuse.blocked",
+    "auth.password_changed",
+    "quota.warning",
+    "abuse.unblocked",
+  ]
+  for (const [i, type] of types.entries()) await appendEvent(store, type, { i }, at + i, at + 60_000)
+  await appendEvent(store, "mail.registration", { i: 9 }, at + 9, at + 60_000)
+  await appendEvent(store, "quota.warning", { i: 10 }, at + 10, 1)
+  const seen = async (query: string) =>
+    (await admin("GET", `/events${query}`)).body.events.map(
+      (each: { payload: { i: number } }) => each.payload.i,
+    )
+  expect(await seen("?kind=quota.")).toEqual([0, 3])
+  expect(await seen("?kind=abuse.")).toEqual([1, 4])
+  expect(await seen("?kind=abuse.blocked")).toEqual([1])
+  expect(await seen("?kind=mail.")).toEqual([])
+  // Only secrets that were shown are put on record.
+  expect((await admin("GET", "/audit?action=event.read")).body.records).toEqual([])
+  expect(await seen("")).toEqual([0, 1, 2, 3, 4])
+  expect((await admin("GET", "/audit?action=event.read")).body.records).toHaveLength(1)
+  const first = (await admin("GET", "/events?kind=quota.&limit=1")).body
+  expect(await seen(`?kind=quota.&limit=1&cursor=${first.next_cursor}`)).toEqual([3])
+  expect((await admin("DELETE", `/events/${first.events[0].id}`)).status).toBe(200)
+  expect(await seen("?kind=quota.")).toEqual([3])
+})
+
+test.each(["?kind=", "?kind=%25", "?kind=Quota", "?kind=a'--", `?kind=${"x".repeat(65)}`, "?kind=a&kind=b"])(
+  "[F-63] the kind in %p is refused",
+  async (query) => {
+    const { admin } = await openPeople()
+    expect((await admin("GET", `/events${query}`)).status).toBe(422)
+  },
+)
 
 test("[F-63] mail on its way is neither shown nor taken away", async () => {
   const { admin, addUser, ask, store } = await openPeople()
