@@ -1,111 +1,118 @@
-import { type Contender, has, openUpstream } from "./contenders.ts"
-import { wrk } from "./load.ts"
+import { checkAnswers } from "./check_answers.ts"
+import { type Contender, has, type Job, openContender } from "./contenders/contender.ts"
+import { h2load } from "./h2load.ts"
+import { type Load, wrk } from "./load.ts"
 import { cpuUs, LOAD_CORE, rssMb } from "./process.ts"
+import { type AskedFor, wrkScript } from "./request.ts"
+import { openUpstream } from "./upstream.ts"
 
-/** Long enough for just-in-time compilers; the same for everybody. */
-const WARM_UP_S = 3
-
-export interface Comparison {
-  /** Path asked for, and what its body must be. */
-  readonly path: string
-  readonly expectBody: (body: string) => boolean
-  readonly connections: number
+/** How long a comparison takes. */
+export interface Length {
   readonly rounds: number
   readonly seconds: number
+  /** Long enough for just-in-time compilers; the same for everybody. */
+  readonly warmUpSeconds: number
 }
 
-export interface Row {
-  readonly name: string
+export interface Comparison {
+  readonly contenders: readonly Contender[]
+  readonly job: Job
+  readonly asked: AskedFor
+  readonly connections: number
+}
+
+/** What one contender did in one round. */
+export interface Sample {
   readonly requestsPerSecond: number
+  /** Milliseconds. */
   readonly p50: number
   readonly p99: number
-  /** Contender's CPU a request, user and system: min, median and max of the rounds. */
-  readonly cpuUs: readonly [min: number, median: number, max: number]
+  /** Contender's CPU a request, user and system, in µs. */
+  readonly cpuUs: number
   readonly rssMb: number
   readonly errors: number
 }
 
+/** One contender's samples, one a round: those of the same round belong together. */
+export interface Row {
+  readonly name: string
+  readonly kind: Contender["kind"]
+  readonly version: string
+  readonly samples: readonly Sample[]
+}
+
+/** `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3) and `BENCH_WARM_UP_SECONDS` (3). */
+export function lengthOfRun(): Length {
+  const of = (name: string, usual: number) => Number(process.env[name] ?? usual)
+  return {
+    rounds: of("BENCH_ROUNDS", 5),
+    seconds: of("BENCH_SECONDS", 3),
+    warmUpSeconds: of("BENCH_WARM_UP_SECONDS", 3),
+  }
+}
+
 /** Runs the contenders in turn, round by round, so that a slow moment of the machine hits all alike. */
-export async function compare(contenders: readonly Contender[], options: Comparison): Promise<Row[]> {
-  const present = contenders.filter(({ name, needs }) => {
+export async function compare(comparison: Comparison, length: Length): Promise<Row[]> {
+  const present = comparison.contenders.filter(({ name, needs }) => {
     if (has(needs)) return true
     console.log(`skipped: ${name} (no ${needs} on this machine)`)
     return false
   })
+  const rows = present.map((contender) => ({ contender, samples: [] as Sample[] }))
   const upstream = await openUpstream(LOAD_CORE)
-  const samples = new Map<
-    string,
-    { cpu: number[]; rps: number[]; p50: number[]; p99: number[]; rss: number; errors: number }
-  >()
   try {
-    for (let round = 0; round < options.rounds; round++) {
-      for (const contender of present) {
-        const { port, process } = await contender.open(upstream.port)
-        try {
-          const url = `http://127.0.0.1:${port}${options.path}`
-          if (round === 0) await checkAnswer(contender.name, url, options.expectBody)
-          await wrk(url, options.connections, WARM_UP_S)
-          const before = cpuUs(process.pids())
-          const load = await wrk(url, options.connections, options.seconds)
-          const used = cpuUs(process.pids()) - before
-          const kept = samples.get(contender.name) ?? {
-            cpu: [],
-            rps: [],
-            p50: [],
-            p99: [],
-            rss: 0,
-            errors: 0,
-          }
-          kept.cpu.push(used / load.requests)
-          kept.rps.push(load.requests / load.seconds)
-          kept.p50.push(load.p50)
-          kept.p99.push(load.p99)
-          kept.rss = Math.max(kept.rss, rssMb(process.pids()))
-          kept.errors += load.errors
-          samples.set(contender.name, kept)
-        } finally {
-          await process.stop()
-        }
+    const script = wrkScript(comparison.asked, comparison.job.tokens)
+    for (let round = 0; round < length.rounds; round++)
+      for (const { contender, samples } of rows) {
+        const turn = { contender, comparison, length, script, upstreamPort: upstream.port }
+        samples.push(await measure(turn, round === 0))
       }
-    }
   } finally {
     await upstream.process.stop()
   }
-  return [...samples].map(([name, kept]) => ({
+  return rows.map(({ contender: { name, kind, version }, samples }) => ({
     name,
-    requestsPerSecond: median(kept.rps),
-    p50: median(kept.p50),
-    p99: median(kept.p99),
-    cpuUs: [Math.min(...kept.cpu), median(kept.cpu), Math.max(...kept.cpu)],
-    rssMb: kept.rss,
-    errors: kept.errors,
+    kind,
+    version: version(),
+    samples,
   }))
 }
 
-async function checkAnswer(name: string, url: string, expected: (body: string) => boolean): Promise<void> {
-  const response = await fetch(url)
-  const body = await response.text()
-  if (response.status !== 200 || !expected(body))
-    throw new Error(`${name} answers wrongly: ${response.status} ${body.slice(0, 200)}`)
+interface Turn {
+  readonly contender: Contender
+  readonly comparison: Comparison
+  readonly length: Length
+  readonly script: string | undefined
+  readonly upstreamPort: number
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)]!
-}
-
-/** One table; `base` is the contender whose median CPU is 1.00. */
-export function printTable(title: string, rows: readonly Row[], base: string): void {
-  const baseCpu = rows.find((row) => row.name === base)?.cpuUs[1]
-  console.log(`\n${title}`)
-  console.log(
-    `${"contender".padEnd(18)}${"req/s".padStart(9)}${"p50 ms".padStart(9)}${"p99 ms".padStart(9)}${"CPU µs/req min–median–max".padStart(28)}${`× ${base}`.padStart(10)}${"RSS MB".padStart(9)}${"errors".padStart(8)}`,
-  )
-  for (const row of rows) {
-    const cpu = row.cpuUs.map((us) => us.toFixed(1)).join("–")
-    const ratio = baseCpu === undefined ? "" : (row.cpuUs[1] / baseCpu).toFixed(2)
-    console.log(
-      `${row.name.padEnd(18)}${row.requestsPerSecond.toFixed(0).padStart(9)}${row.p50.toFixed(2).padStart(9)}${row.p99.toFixed(2).padStart(9)}${cpu.padStart(28)}${ratio.padStart(10)}${row.rssMb.toFixed(0).padStart(9)}${String(row.errors).padStart(8)}`,
-    )
+async function measure(turn: Turn, check: boolean): Promise<Sample> {
+  const { contender, length } = turn
+  const { job, asked } = turn.comparison
+  const opened = await openContender(contender, job, turn.upstreamPort)
+  const { process } = opened
+  try {
+    if (check) await checkAnswers(contender.name, opened, asked, job)
+    if (length.warmUpSeconds > 0) await load(turn, opened.port, length.warmUpSeconds)
+    const before = cpuUs(process.pids())
+    const done = await load(turn, opened.port, length.seconds)
+    const used = cpuUs(process.pids()) - before
+    if (done.requests === 0) throw new Error(`${contender.name} answered nothing in ${length.seconds} s`)
+    return {
+      requestsPerSecond: done.requests / done.seconds,
+      p50: done.p50,
+      p99: done.p99,
+      cpuUs: used / done.requests,
+      rssMb: rssMb(process.pids()),
+      errors: done.errors,
+    }
+  } finally {
+    await process.stop()
   }
+}
+
+function load({ comparison, script }: Turn, port: number, seconds: number): Promise<Load> {
+  const { asked, job, connections } = comparison
+  const url = `${job.tls === undefined ? "http" : "https"}://127.0.0.1:${port}${asked.path}`
+  return job.tls === "h2" ? h2load(url, connections, seconds) : wrk(url, connections, seconds, script)
 }

@@ -9,10 +9,14 @@ export interface Load {
   readonly p99: number
 }
 
-/** Closed-loop load by wrk: as many requests as the contender takes over `connections` connections. */
-export async function wrk(url: string, connections: number, seconds: number): Promise<Load> {
-  const command = ["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "--timeout", "10s", url]
-  const child = Bun.spawn(["taskset", "-c", LOAD_CORE, ...command], { stdout: "pipe", stderr: "pipe" })
+/**
+ * Closed-loop load by wrk: as many requests as the contender takes over `connections` connections. `script`: a
+ * file in Lua that says what is asked; `undefined`: `url` by GET.
+ */
+export async function wrk(url: string, connections: number, seconds: number, script?: string): Promise<Load> {
+  const command = ["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "--timeout", "10s"]
+  if (script !== undefined) command.push("-s", script)
+  const child = Bun.spawn(["taskset", "-c", LOAD_CORE, ...command, url], { stdout: "pipe", stderr: "pipe" })
   const text = await new Response(child.stdout).text()
   const total = /(\d+) requests in ([\d.]+)(m?s|m)/.exec(text)
   if ((await child.exited) !== 0 || total === null) throw new Error(`wrk on ${url}: ${text}`)

@@ -14,15 +14,22 @@ export interface Running {
   stop(): Promise<void>
 }
 
-/** Starts a command on one core, in its own process group; resolves when `port` accepts connections. */
+/** A process that has not ended this long after it was asked to is killed. */
+const STOP_MS = 3000
+
+/**
+ * Starts a command on `core` (or cores, as in "0,1"); resolves when `port` accepts connections. Its standard
+ * output goes to `outputFile`; `undefined`: nowhere.
+ */
 export async function start(
-  command: string[],
+  command: readonly string[],
   port: number,
   core: string,
-  env: Record<string, string> = {},
+  env: Readonly<Record<string, string>> = {},
+  outputFile?: string,
 ): Promise<Running> {
   const child = Bun.spawn(["taskset", "-c", core, ...command], {
-    stdout: "ignore",
+    stdout: outputFile === undefined ? "ignore" : Bun.file(outputFile),
     stderr: "pipe",
     env: { ...process.env, ...env },
   })
@@ -37,9 +44,20 @@ export async function start(
   return {
     pids: () => [child.pid, ...descendants(child.pid)],
     async stop() {
+      const family = [child.pid, ...descendants(child.pid)]
       child.kill()
+      const patience = setTimeout(() => family.forEach(end), STOP_MS)
       await child.exited
+      clearTimeout(patience)
     },
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // it has ended meanwhile
   }
 }
 

@@ -1,6 +1,9 @@
 /** `./build.sh bench [scenario…]`: runs the named scenarios, or all. Exit code 1 when one misses its target. */
+import { body1m, body16k, post16k } from "./bodies.ts"
+import { cores } from "./cores.ts"
 import { failover } from "./failover.ts"
 import { flood } from "./flood.ts"
+import { full, fullRs256 } from "./full.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { limits } from "./limits.ts"
@@ -10,9 +13,18 @@ import { plain } from "./plain.ts"
 import { quota } from "./quota.ts"
 import { reloads } from "./reloads.ts"
 import { streaming } from "./streaming.ts"
+import { h2, tls } from "./tls.ts"
 
 const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   plain,
+  full,
+  full_rs256: fullRs256,
+  body_16k: body16k,
+  body_1m: body1m,
+  post_16k: post16k,
+  tls,
+  h2,
+  cores,
   failover,
   reloads,
   streaming,

@@ -1,0 +1,41 @@
+import { mkdtempSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Tokens } from "./tokens.ts"
+
+/** What the load asks for, again and again. */
+export interface AskedFor {
+  readonly path: string
+  /** Length of its body when it is a POST; `undefined`: GET. */
+  readonly bodyBytes: number | undefined
+  /** What the answer's body must be. */
+  readonly expect: (body: string) => boolean
+}
+
+/** A script for wrk that asks so, each time with the next token; `undefined`: wrk needs none. */
+export function wrkScript({ path, bodyBytes }: AskedFor, tokens: Tokens | undefined): string | undefined {
+  if (bodyBytes === undefined && tokens === undefined) return undefined
+  const method = bodyBytes === undefined ? "GET" : "POST"
+  const body = bodyBytes === undefined ? "nil" : `string.rep("x", ${bodyBytes})`
+  const headers = (tokens?.valid ?? [undefined]).map((token) =>
+    token === undefined ? "{}" : `{ authorization = "Bearer ${token}" }`,
+  )
+  const file = join(mkdtempSync(join(tmpdir(), "gatehouse-bench-")), "requests.lua")
+  writeFileSync(
+    file,
+    `local requests, turn = {}, 0
+function init()
+  local body = ${body}
+  for i, headers in ipairs({ ${headers.join(",\n")} }) do
+    headers["Host"] = wrk.headers["Host"]
+    requests[i] = wrk.format("${method}", "${path}", headers, body)
+  end
+end
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+`,
+  )
+  return file
+}
