@@ -62,7 +62,7 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
     exempts: (address) => guard.exempts(address),
   })
   const handshakes = new Handshakes({
-    required: config.tls?.client_cert !== "optional",
+    required: options.tls?.ca !== undefined && config.tls?.client_cert !== "optional",
     limitMs: options.handshakeMs ?? HANDSHAKE_MS,
     clock,
     wallClock,

@@ -1,5 +1,6 @@
 import type { TlsPair } from "../../src/edge/serve.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
+import { LANE, type TestDoor, throughDoor } from "./doors.ts"
 import { type ServedGateway, serveGateway } from "./gateway.ts"
 import { type RawScript, RawUpstream } from "./raw_upstream.ts"
 import { parseRequests, type ReceivedRequest, receivedBy } from "./received.ts"
@@ -17,6 +18,8 @@ export interface Edge {
 }
 
 export interface EdgeOptions {
+  /** Which door reads HTTP/1.1; the lane unless told. */
+  door?: TestDoor
   /** What the upstream does with a request; default: 200 "ok". */
   script?: RawScript
   /** Further parts of the config; `routes` replaces the one that passes everything on. */
@@ -36,7 +39,7 @@ export function afterBody(answer: string = OK): RawScript {
   }
 }
 
-/** A gateway behind the Serve door with one service "s" on a raw upstream, and a route that passes all on. */
+/** A gateway behind a door with one service "s" on a raw upstream, and a route that passes all on. */
 export function openEdge(options: EdgeOptions = {}): Edge {
   const upstream = new RawUpstream(options.script ?? ((connection) => connection.write(OK)))
   const config = {
@@ -45,8 +48,11 @@ export function openEdge(options: EdgeOptions = {}): Edge {
     routes: [{ path: "/*", service: "s" }],
     ...options.config,
   }
-  const { tls, identity } = options
-  const served = serveGateway(config, { ...(tls && { tls }), ...(identity && { identity }) })
+  const { tls, identity, door = LANE } = options
+  const served = serveGateway(throughDoor(door, config), {
+    ...(tls && { tls }),
+    ...(identity && { identity }),
+  })
   return {
     served,
     port: served.port,

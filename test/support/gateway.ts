@@ -123,7 +123,7 @@ export interface ServedGateway extends TestGateway {
   readonly url: string
 }
 
-/** The same behind the Serve door on a free port of loopback. */
+/** The same behind the door its config asks for, on a free port of loopback. */
 export function serveGateway(
   file: object,
   options: { tls?: TlsPair; builtins?: Builtins; lookUp?: LookUp; identity?: Identity } = {},
