@@ -279,7 +279,7 @@ export const AuthSchema = strictObject(
     public_url: Type.Optional(
       Type.String({
         description:
-          "Origin browsers know the gateway by, e.g. `https://api.example.com`, for providers to send them back to; default: the host that was asked.",
+          "Origin browsers know the gateway by, e.g. `https://api.example.com`, for providers to send them back to and for `/.well-known/openid-configuration`; default: the host that was asked, for the latter the issuer if it is an address.",
       }),
     ),
     prefixes: Type.Array(Type.String({ pattern: "^(/[A-Za-z0-9_.-]+)*$" }), {

@@ -2,6 +2,7 @@ import { Elysia } from "elysia"
 import type { OwnTokens } from "../../identity/context.ts"
 import { publicJwks } from "../../identity/keys.ts"
 import type { IdentityRequest } from "../../identity/messages.ts"
+import type { AuthSettings } from "../../identity/settings.ts"
 import { askedOf } from "./app.ts"
 
 /** Public for five minutes: a new key should be put in the list that long before it signs. */
@@ -16,13 +17,20 @@ export function wellKnownRoutes(own: OwnTokens, issuing: boolean) {
     )
 }
 
-function metadata(
-  { settings, keys }: OwnTokens,
-  { scheme, host }: IdentityRequest,
-  issuing: boolean,
-): object {
-  const { issuer, prefixes, https, roles } = settings()
-  const base = `${https === "required" ? "https" : scheme}://${host}`
+/**
+ * Where the endpoints are: `auth.public_url`, else where the issuer is if it is an address, and only without either the
+ * host that was asked: whoever asks names that one, and the answer may be kept for others.
+ */
+function baseUrl({ public_url, issuer, https }: AuthSettings, { scheme, host }: IdentityRequest): string {
+  if (public_url !== undefined) return public_url
+  if (/^https?:\/\//.test(issuer) && URL.canParse(issuer)) return new URL(issuer).origin
+  return `${https === "required" ? "https" : scheme}://${host}`
+}
+
+function metadata({ settings, keys }: OwnTokens, request: IdentityRequest, issuing: boolean): object {
+  const auth = settings()
+  const { issuer, prefixes, roles } = auth
+  const base = baseUrl(auth, request)
   const found = {
     issuer,
     jwks_uri: `${base}/.well-known/jwks.json`,

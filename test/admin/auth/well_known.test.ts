@@ -66,6 +66,30 @@ test("the metadata names the endpoints under the first prefix, over https", asyn
   })
 })
 
+test.each<[string, object, string]>([
+  ["the public address", { public_url: "https://www.example.com" }, "https://www.example.com"],
+  [
+    "the public address before the issuer",
+    { public_url: "https://www.example.com", issuer: "https://id.example.com" },
+    "https://www.example.com",
+  ],
+  ["the issuer if it is an address", { issuer: "https://id.example.com/tenant" }, "https://id.example.com"],
+  [
+    "the host that is asked if the issuer is a name",
+    { issuer: "urn:example:gateway" },
+    "https://api.example.com",
+  ],
+])("[F-52] the metadata takes its addresses from %s", async (_, auth, base) => {
+  const vm = await openVm(sqliteUrl(), auth)
+  const { body } = await vm.ask("GET", "/.well-known/openid-configuration")
+  expect(body).toMatchObject({
+    jwks_uri: `${base}/.well-known/jwks.json`,
+    token_endpoint: `${base}/api/v1/auth/token`,
+    introspection_endpoint: `${base}/api/v1/auth/introspect`,
+    revocation_endpoint: `${base}/api/v1/auth/revoke`,
+  })
+})
+
 test("without a store both still answer, and name no endpoint that is not there", async () => {
   const config = exampleConfig({ auth: { secret: SECRET }, services: {}, routes: [] })
   const control = new ControlIdentity(config, {
