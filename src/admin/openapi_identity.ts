@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts"
 import { FAILURES, type FailureCode } from "../policies/failure.ts"
 import { identityRoutes } from "./auth/endpoints.ts"
 import { type Described, IDENTITY_REFERENCE } from "./auth/reference.ts"
+import { REGISTRY_REFERENCE } from "./registry/reference.ts"
 
 type Json = Record<string, unknown>
 
@@ -9,7 +10,7 @@ type Json = Record<string, unknown>
 const CALLER_FAILURES = ["AUTH_ERROR", "CSRF_FAILED"] as const
 
 /**
- * The endpoints of identity as OpenAPI paths, below the first prefix of the config. `refuse`: a reference to the
+ * The endpoints of identity and of the registry as OpenAPI paths, below the first prefix of the config. `refuse`: a reference to the
  * response of a status. `callers`: the security of endpoints that need a caller.
  */
 export function identityPaths(config: Config, refuse: (status: number) => Json, callers: Json[]): Json {
@@ -18,7 +19,8 @@ export function identityPaths(config: Config, refuse: (status: number) => Json, 
   for (const { path, methods, caller } of identityRoutes(config)) {
     const below = path.startsWith("/.well-known/") ? path : path.slice(prefix.length)
     for (const method of methods) {
-      const described = IDENTITY_REFERENCE[`${method} ${below}`]
+      const name = `${method} ${below}`
+      const described = IDENTITY_REFERENCE[name] ?? REGISTRY_REFERENCE[name]
       if (described === undefined) continue // the same below another prefix
       const operations = (paths[path.replaceAll(/:(\w+)/g, "{$1}")] ??= {})
       operations[method.toLowerCase()] = operationOf(described, method, below, caller, refuse, callers)
@@ -47,7 +49,7 @@ function operationOf(
   const media = { schema: { type: "object" }, example: request }
   return {
     operationId: `${method.toLowerCase()}${path.replaceAll(/\W+/g, "_")}`,
-    tags: ["identity"],
+    tags: [path.startsWith("/registry/") ? "registry" : "identity"],
     summary,
     ...(description !== undefined && { description }),
     security: caller ? callers : [],

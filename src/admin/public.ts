@@ -3,10 +3,12 @@ import type { Config } from "../config/schema.ts"
 import type { BuiltinRoute, Builtins } from "../gateway/snapshot.ts"
 import { FieldList } from "../http1/field_list.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
-import { identityRoutes } from "./auth/endpoints.ts"
+import { endpointPath, identityRoutes } from "./auth/endpoints.ts"
 import { type Ask, askControlPlane } from "./auth/hand_over.ts"
 import { createDocs } from "./docs.ts"
 import { createHealth, type HealthDeps } from "./health.ts"
+import { WATCH_PATH } from "./registry/endpoints.ts"
+import { Watchers } from "./registry/public_watch.ts"
 
 export interface BuiltinDeps extends HealthDeps {
   /** The configuration in force; the API reference is made anew when it is another object. */
@@ -34,7 +36,7 @@ export function builtinRoutes(config: Config): readonly BuiltinRoute[] {
   return [...open, ...identityRoutes(config)]
 }
 
-/** Answers them: /health… and /docs… here, those of identity in the control plane. */
+/** Answers them: /health… and /docs… here, those of identity and the registry in the control plane. */
 export function createBuiltins(deps: BuiltinDeps): Builtins {
   const health = createHealth(deps)
   let documented: Config | undefined
@@ -52,9 +54,13 @@ export function createBuiltins(deps: BuiltinDeps): Builtins {
   }
   const app = new Elysia().use(health).use(createDocs(openApi))
   const open = new Set(OPEN_PATHS)
+  const watchers = new Watchers(deps)
   return {
     routes: builtinRoutes,
     async answer(exchange) {
+      const { auth } = deps.config()
+      if (auth !== undefined && endpointPath(exchange.path, auth.prefixes) === WATCH_PATH)
+        return watchers.answer(exchange, auth)
       if (!open.has(exchange.path)) return askControlPlane(exchange, deps.ask)
       return { kind: "answer", answer: await toAnswer(await app.handle(toRequest(exchange))) }
     },

@@ -1,10 +1,14 @@
 import { availableParallelism } from "node:os"
+import type { AnyElysia } from "elysia"
 import { type AdminDeps, createAdmin } from "../admin/app.ts"
 import { blockRoutes } from "../admin/blocks.ts"
 import { type AdminPort, openAdmin } from "../admin/listen.ts"
 import { peopleRoutes } from "../admin/people/routes.ts"
 import { builtinRoutes } from "../admin/public.ts"
 import { quotaRoutes } from "../admin/quotas/routes.ts"
+import { adminRegistryRoutes } from "../admin/registry/admin_routes.ts"
+import { PUBLIC_PORT } from "../admin/registry/public_port.ts"
+import { type RegistryRoutesDeps, registryRoutes } from "../admin/registry/routes.ts"
 import { randomToken } from "../admin/token.ts"
 import type { Loaded } from "../config/load.ts"
 import type { Config } from "../config/schema.ts"
@@ -12,6 +16,7 @@ import { watchConfig } from "../config/watch.ts"
 import type { Control } from "../gateway/control.ts"
 import { LineWriter, toDescriptor } from "../gateway/line_writer.ts"
 import { openControl } from "../gateway/open_control.ts"
+import type { RegistryKeeper } from "../gateway/registry_keeper.ts"
 import { type After, StartError } from "../gateway/supervisor.ts"
 import type { CountEvent } from "../identity/context.ts"
 import { now } from "../lib/clock.ts"
@@ -28,6 +33,7 @@ import { watchFaults } from "./faults.ts"
 import { ControlIdentity } from "./identity.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
+import { healthOf, openRegistry } from "./registry.ts"
 import { type OpenSharedLimits, openSharedLimits } from "./shared_limits.ts"
 import { openSharedRedis } from "./shared_redis.ts"
 import { watchSignals } from "./signals.ts"
@@ -68,13 +74,21 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let identity: ControlIdentity | undefined
   let ledger: OpenLedger | undefined
   let redis: Redis | undefined
+  let registry: RegistryKeeper | undefined
   let sharedLimits: OpenSharedLimits | undefined
   try {
     const counts = new Counts()
-    store = await openConfiguredStore(config, counts, log)
-    identity = await openIdentity(config, store, counts, log)
     let control: Control | undefined
     const current = () => control?.config ?? config
+    redis = await openSharedRedis(config, { counts, log })
+    registry = await openRegistry({ redis, config: current, after, counts, log })
+    const registryDeps: RegistryRoutesDeps = {
+      registry,
+      healthOf: (service, url) => healthOf(control?.services() ?? [], service, url),
+      record: async (record) => identity?.record(record),
+    }
+    store = await openConfiguredStore(config, counts, log)
+    identity = await openIdentity(config, store, counts, log, [registryRoutes(PUBLIC_PORT, registryDeps)])
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
     redis = await openSharedRedis(config, { counts, log })
@@ -87,6 +101,8 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       identity,
       ledger,
       sharedLimits,
+      registry: registry.source,
+      registryFeed: registry,
       redis,
       builtinRoutes,
       version: VERSION,
@@ -97,7 +113,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       now,
       after,
     })
-    const admin = startAdmin(control, identity, config, log, writeLog)
+    const admin = startAdmin(control, identity, registryDeps, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
     const faults = new FaultLog({ log, onFault: () => control.countFault(), now })
     unwatchFaults = watchFaults((kind, error) => faults.record(kind, error))
@@ -115,6 +131,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     const signal = await signals.end
     watch?.close()
     log.info("gateway.stopping", { signal })
+    registry.drain()
     await shutDown(control, admin, log)
     return EXIT.fine
   } catch (error) {
@@ -127,6 +144,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     unwatchFaults()
     identity?.close()
     await sharedLimits?.close()
+    await registry?.close()
     redis?.close()
     await ledger?.close()
     await store?.close()
@@ -155,12 +173,13 @@ async function openIdentity(
   store: Store | undefined,
   counts: Counts,
   log: Log,
+  groups: readonly AnyElysia[],
 ): Promise<ControlIdentity> {
   const count: CountEvent = (event, outcome) =>
     counts.add("gatehouse_identity_events_total", { event, outcome })
   let identity: ControlIdentity | undefined
   try {
-    identity = new ControlIdentity(config, { store, wallClock: Date.now, count, log })
+    identity = new ControlIdentity(config, { store, wallClock: Date.now, count, log, groups })
     await identity.open()
     return identity
   } catch (error) {
@@ -180,6 +199,7 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
 function startAdmin(
   control: Control,
   identity: ControlIdentity,
+  registry: RegistryRoutesDeps,
   { admin }: Config,
   log: Log,
   writeLine: (line: string) => void,
@@ -201,6 +221,7 @@ function startAdmin(
       }),
       peopleRoutes({ context: identity.context, config: () => control.config }),
       quotaRoutes({ context: identity.context, config: () => control.config }),
+      adminRegistryRoutes(registry),
     ],
     ready: () => !control.draining,
     services: () => control.services(),

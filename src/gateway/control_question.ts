@@ -2,6 +2,7 @@ import type { Question, Replies, Reply } from "../identity/messages.ts"
 import type { ExactAnswer, ExactTake } from "../policies/limits.ts"
 import type { QuotaAnswer } from "../policies/quotas.ts"
 import type { QuotaTake } from "../store/quota_usage.ts"
+import type { RegistryNews, RegistryQuestion } from "./registry_feed.ts"
 
 /** Units of quotas, by name of the quota: from all of them, or from none. */
 export interface QuotaQuestion {
@@ -10,11 +11,12 @@ export interface QuotaQuestion {
 }
 
 /** What a worker cannot know by itself and asks the control plane. */
-export type ControlQuestion = Question | QuotaQuestion | ExactTake
-export type ControlReply = Reply | QuotaAnswer | ExactAnswer
+export type ControlQuestion = Question | QuotaQuestion | ExactTake | RegistryQuestion
+export type ControlReply = Reply | QuotaAnswer | ExactAnswer | RegistryNews
 
 /** The answer to each kind of question. */
 export interface ControlReplies extends Replies {
   readonly quota: QuotaAnswer
   readonly limit: ExactAnswer
+  readonly registry: RegistryNews
 }

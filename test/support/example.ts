@@ -5,6 +5,7 @@ import { createBuiltins } from "../../src/admin/public.ts"
 import { ControlIdentity } from "../../src/cli/identity.ts"
 import { parseConfig } from "../../src/config/load.ts"
 import { type Config, ConfigSchema } from "../../src/config/schema.ts"
+import type { ControlQuestion } from "../../src/gateway/control_question.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
 import { Authenticator } from "../../src/identity/authenticator.ts"
 import type { IdentityContext } from "../../src/identity/context.ts"
@@ -94,7 +95,7 @@ export async function runExampleWithAccounts(
     log: NO_LOG,
   })
   // biome-ignore lint/suspicious/noExplicitAny: the reply fits the question
-  const ask = (question: Question): Promise<any> => control.answer(question)
+  const ask = (question: ControlQuestion): Promise<any> => control.answer(question as Question)
   const worker = new Authenticator({
     ask,
     now: () => performance.now(),

@@ -1,5 +1,6 @@
 import type { Config } from "../../config/schema.ts"
 import type { BuiltinRoute } from "../../gateway/snapshot.ts"
+import { REGISTRY_ENDPOINTS } from "../registry/endpoints.ts"
 
 type Endpoint = BuiltinRoute
 
@@ -44,15 +45,21 @@ const WELL_KNOWN: readonly Endpoint[] = [
   open("/.well-known/openid-configuration", "GET"),
 ]
 
-/** The endpoints of identity this config brings: none without `auth`; accounts and sign-in need a `store` too. */
+/**
+ * The endpoints this config brings that know who asks: none without `auth`. Accounts and sign-in need a `store`, the
+ * registry does not.
+ */
 export function identityRoutes({ auth, store }: Config): readonly BuiltinRoute[] {
   if (auth === undefined) return []
-  if (store === undefined) return WELL_KNOWN
+  const below = store === undefined ? REGISTRY_ENDPOINTS : [...PREFIXED, ...REGISTRY_ENDPOINTS]
   const prefixed = auth.prefixes.flatMap((prefix) =>
-    PREFIXED.map((each) => ({ ...each, path: prefix + each.path })),
+    below.map((each) => ({ ...each, path: prefix + each.path })),
   )
   return [...prefixed, ...WELL_KNOWN]
 }
+
+/** What endpoints below a prefix begin with. */
+const FAMILIES = ["/auth/", "/users/me", "/registry/"]
 
 /**
  * The path of an endpoint below `/`, whatever prefix it was asked under: "/api/v1/auth/login" is "/auth/login".
@@ -60,8 +67,6 @@ export function identityRoutes({ auth, store }: Config): readonly BuiltinRoute[]
  */
 export function endpointPath(path: string, prefixes: readonly string[]): string | undefined {
   if (path.startsWith("/.well-known/")) return path
-  const prefix = prefixes.find(
-    (each) => path.startsWith(`${each}/auth/`) || path.startsWith(`${each}/users/me`),
-  )
+  const prefix = prefixes.find((each) => FAMILIES.some((family) => path.startsWith(each + family)))
   return prefix === undefined ? undefined : path.slice(prefix.length)
 }

@@ -1,6 +1,7 @@
+import type { ControlQuestion, ControlReplies } from "../../gateway/control_question.ts"
 import { FieldList } from "../../http1/field_list.ts"
 import { readBody } from "../../http1/read_body.ts"
-import type { IdentityAnswer, IdentityRequest, Question, Replies } from "../../identity/messages.ts"
+import type { IdentityAnswer, IdentityRequest } from "../../identity/messages.ts"
 import { CUT_SHORT, FAILURES, type Failure, type FailureCode, fail } from "../../policies/failure.ts"
 import type { Answered } from "../../policies/policy.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
@@ -20,7 +21,7 @@ const FIELDS = [
   "x-csrf-token",
 ] as const
 
-export type Ask = <Q extends Question>(question: Q) => Promise<Replies[Q["kind"]] | undefined>
+export type Ask = <Q extends ControlQuestion>(question: Q) => Promise<ControlReplies[Q["kind"]] | undefined>
 
 /**
  * Accounts and keys are the control plane's: one place writes them, and a password hash never holds up the

@@ -15,6 +15,9 @@ export const Name = Type.String({
   pattern: "^(?=.*\\S)[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]+$",
 })
 
+/** What lets a service register itself; it need not be there yet. */
+const REGISTRY_SCOPE = /^registry:(?:\*|[a-z][a-z0-9_-]{0,62})$/
+
 interface Rights {
   readonly roles?: readonly string[]
   readonly scopes?: readonly string[]
@@ -32,7 +35,7 @@ export function unknownRights({ roles, scopes, tier }: Rights, config: Config): 
   }
   const known = scopes === undefined ? undefined : scopesOf(config)
   for (const [i, scope] of (scopes ?? []).entries()) {
-    if (!known!.has(scope)) {
+    if (!known!.has(scope) && !REGISTRY_SCOPE.test(scope)) {
       const message = `no role gives and no route asks for the scope ${JSON.stringify(scope)}`
       found.push({ field: `/scopes/${i}`, message })
     }

@@ -43,7 +43,11 @@ export class RegistryEvents {
 
   /** Where the events are now: what `since` takes. */
   get place(): string {
-    return `${this.#epoch}-${this.#revision}`
+    return this.placeOf(this.#revision)
+  }
+
+  placeOf(revision: number): string {
+    return `${this.#epoch}-${revision}`
   }
 
   /** What came after this place; `undefined`: it is not known here, or too old. */
