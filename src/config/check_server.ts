@@ -2,9 +2,10 @@ import type { X509Certificate } from "node:crypto"
 import { isAddressRange } from "../lib/address_list.ts"
 import { isFieldName, isReservedField } from "../policies/header_rules.ts"
 import type { Decoded } from "./decode.ts"
-import { readCertificate, readCertificates, readPrivateKey, unreadable } from "./pem.ts"
+import { readCertificates, unreadable } from "./pem.ts"
 import type { Report } from "./report.ts"
 import { MAX_WEBSOCKET_MESSAGE, type ServerConfig, type TlsConfig } from "./schema.ts"
+import { readTlsFiles } from "./tls_files.ts"
 import { durationText } from "./written.ts"
 
 const LEAST_LAG_MS = 20
@@ -122,32 +123,27 @@ function checkCertificateHeader(server: ServerConfig, report: Report): void {
 
 function checkAuthorities(path: readonly string[], file: string, report: Report): void {
   try {
-    for (const authority of readCertificates(file)) {
-      if (Date.parse(authority.validTo) < Date.now())
-        report.warning(path, `an authority has expired on ${authority.validTo}; its certificates are refused`)
-    }
+    warnOfExpired(path, readCertificates(file), report)
   } catch (error) {
     report.problem(path, unreadable(error, "PEM certificates"), file)
   }
 }
 
+function warnOfExpired(
+  path: readonly string[],
+  authorities: readonly X509Certificate[],
+  report: Report,
+): void {
+  for (const { validTo } of authorities)
+    if (Date.parse(validTo) < Date.now())
+      report.warning(path, `an authority has expired on ${validTo}; its certificates are refused`)
+}
+
 function checkTlsFiles(tls: TlsConfig, report: Report): void {
-  let certificate: X509Certificate | undefined
-  try {
-    certificate = readCertificate(tls.cert)
-  } catch (error) {
-    report.problem(["server", "tls", "cert"], unreadable(error, "a PEM certificate"), tls.cert)
-  }
-  try {
-    const key = readPrivateKey(tls.key)
-    if (certificate && !certificate.checkPrivateKey(key)) {
-      report.problem(["server", "tls", "key"], "does not belong to the certificate in server.tls.cert")
-    }
-  } catch (error) {
-    report.problem(["server", "tls", "key"], unreadable(error, "a PEM private key without a passphrase"))
-  }
-  if (tls.client_ca !== undefined) checkAuthorities(["server", "tls", "client_ca"], tls.client_ca, report)
-  if (certificate && Date.parse(certificate.validTo) < Date.now()) {
-    report.warning(["server", "tls", "cert"], `the certificate has expired on ${certificate.validTo}`)
-  }
+  const { cert, authorities, faults } = readTlsFiles(tls)
+  for (const { setting, file, message } of faults)
+    report.problem(["server", "tls", setting], message, setting === "key" ? undefined : file)
+  if (authorities !== undefined) warnOfExpired(["server", "tls", "client_ca"], authorities.value, report)
+  if (cert !== undefined && Date.parse(cert.value.validTo) < Date.now())
+    report.warning(["server", "tls", "cert"], `the certificate has expired on ${cert.value.validTo}`)
 }

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto"
+import { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 
 /** The first certificate of a PEM file. Throws what `unreadable` explains. */
@@ -18,11 +18,6 @@ export function parseCertificates(text: string): readonly X509Certificate[] {
 /** Every certificate of a PEM file. Throws what `unreadable` explains. */
 export function readCertificates(path: string): readonly X509Certificate[] {
   return parseCertificates(readFileSync(path, "utf8"))
-}
-
-/** The private key of a PEM file. Throws what `unreadable` explains. */
-export function readPrivateKey(path: string): KeyObject {
-  return createPrivateKey(readFileSync(path))
 }
 
 /** Why a file could not be used, for people. */

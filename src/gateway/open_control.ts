@@ -8,7 +8,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const { tls } = options.config.server
   let control: Control
   try {
-    control = new Control(options, tls && (await readTlsPair(tls)))
+    control = new Control(options, tls && readTlsPair(tls))
   } catch (error) {
     throw new StartError((error as Error).message)
   }

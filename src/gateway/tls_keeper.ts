@@ -27,8 +27,7 @@ export class TlsKeeper {
 
   /** Takes what the files of a new configuration hold. Rejects with \`Error\` when that cannot be used. */
   async read(tls: TlsConfig | undefined): Promise<void> {
-    if (tls !== undefined && this.#pair !== undefined)
-      this.#take(sameKind(await readTlsPair(tls), this.#pair))
+    if (tls !== undefined && this.#pair !== undefined) this.#take(sameKind(readTlsPair(tls), this.#pair))
   }
 
   /** Watches the files of the configuration in force, and no others; they change one after the other. */
