@@ -4,7 +4,7 @@ import { endNginx, startNginx } from "../support/nginx.ts"
 import { rssMb } from "../support/proc.ts"
 import { startRawLoad } from "../support/raw_load.ts"
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 afterEach(async () => {
   await endGateways()
