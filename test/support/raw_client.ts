@@ -21,6 +21,8 @@ export interface RawClientOptions {
   methods?: readonly string[]
   /** Keeps only the count of bytes. */
   countOnly?: boolean
+  /** Keeps its own side open when the other side sends no more. */
+  halfOpen?: boolean
 }
 
 /** A client that sends exactly the bytes a test gives it, and shows the bytes that came back. */
@@ -42,6 +44,7 @@ export class RawClient {
     this.#socket = await Bun.connect<undefined>({
       hostname: "127.0.0.1",
       port,
+      allowHalfOpen: this.#options.halfOpen === true,
       ...(this.#options.tls ? { tls: { rejectUnauthorized: false } } : {}),
       socket: {
         data: (_socket, bytes) => {
@@ -49,6 +52,7 @@ export class RawClient {
           if (!this.#options.countOnly) this.received += bytes.latin1Slice()
         },
         drain: () => this.#flush(),
+        ...(this.#options.halfOpen && { end: () => undefined }),
         close: () => {
           this.closed = true
         },
