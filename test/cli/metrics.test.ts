@@ -203,11 +203,13 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_quota_total",
     "gatehouse_redis_up",
     "gatehouse_limit_sync_total",
+    "gatehouse_block_sync_total",
     "gatehouse_store_queries_total",
     "gatehouse_store_query_seconds_total",
   ])
   expect(sampleValue(page, "gatehouse_redis_up", {})).toBe(1)
   expect(sampleValue(page, "gatehouse_limit_sync_total", { result: "sent" })).toBeGreaterThan(0)
+  expect(sampleValue(page, "gatehouse_block_sync_total", { result: "unfit" })).toBe(0)
   expect(sampleValue(page, "gatehouse_event_loop_lag_seconds", { worker: "1" })).toBeGreaterThanOrEqual(0)
   expect(sampleValue(page, "gatehouse_store_queries_total", { outcome: "ok" })).toBeGreaterThan(0)
   expect(sampleValue(page, "gatehouse_store_query_seconds_total", { outcome: "ok" })).toBeGreaterThan(0)

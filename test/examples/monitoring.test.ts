@@ -46,7 +46,7 @@ test("[C-6.10 V-mon.3] the dashboard asks for metrics and labels there are", () 
   expect(shown.flatMap(unknownIn)).toEqual([])
 })
 
-test("[C-6.10 V-mon.3] the dashboard shows traffic, latency, errors, services, limits, identity and abuse", () => {
+test("[C-6.10 V-mon.3] the dashboard shows traffic, latency, errors, services, limits, load, identity and abuse", () => {
   const rows = panels.filter(({ type }) => type === "row").map(({ title }) => title)
   expect(rows).toEqual([
     "Traffic",
@@ -54,6 +54,7 @@ test("[C-6.10 V-mon.3] the dashboard shows traffic, latency, errors, services, l
     "Errors",
     "Services",
     "Limits",
+    "Load",
     "Identity",
     "Abuse",
     "The gateway",
@@ -63,7 +64,23 @@ test("[C-6.10 V-mon.3] the dashboard shows traffic, latency, errors, services, l
 
 test("[T-5.5 C-6.8] the alerts ask for metrics and labels there are, and tell of blocked clients", () => {
   expect(rules.flatMap(({ expr }) => unknownIn(expr))).toEqual([])
-  expect(rules.map(({ alert }) => alert)).toContain("GatehouseBlockedClient")
+  const alerts = rules.map(({ alert }) => alert)
+  for (const alert of ["BlockedClient", "BlocksRising", "Shedding", "RedisAway", "QuotasUnknown"])
+    expect(alerts).toContain(`Gatehouse${alert}`)
+})
+
+test("[T-5.5 C-6.6] the dashboard shows quotas, what is shed, concurrency, blocks and what machines share", () => {
+  for (const name of [
+    "quota_total",
+    "shed_total",
+    "shedding_level",
+    "concurrency_limit",
+    "blocks_total",
+    "redis_up",
+    "limit_sync_total",
+    "block_sync_total",
+  ])
+    expect(shown.some((expr) => expr.includes(`gatehouse_${name}`))).toBe(true)
 })
 
 test.skipIf(Bun.which("promtool") === null)("Prometheus itself accepts the alerts", () => {

@@ -20,30 +20,17 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Store } from "../../src/store/sql.ts"
 import { closeStores, NO_LOG, open, storeErrorOf } from "../support/store.ts"
+import { mountTmpfs, unmountAll } from "../support/tmpfs.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-store-"))
-const mounts: string[] = []
 afterEach(async () => {
   await closeStores()
-  for (const mount of mounts.splice(0)) Bun.spawnSync(["umount", mount])
+  unmountAll()
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 let files = 0
 const freshFile = () => join(folder, `${++files}.db`)
 const PROCESS = join(import.meta.dir, "../support/store_process.ts")
-
-/** A small file system of its own; undefined: this machine allows none. */
-function mountTmpfs(options: string): string | undefined {
-  const mount = join(folder, `mount${++files}`)
-  mkdirSync(mount)
-  const done = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", options, "tmpfs", mount], { stderr: "pipe" })
-  if (done.exitCode !== 0) {
-    console.log(`not proven here, as mounting is not allowed: ${done.stderr.toString().trim()}`)
-    return undefined
-  }
-  mounts.push(mount)
-  return mount
-}
 
 async function withNotes(url: string, overrides: Parameters<typeof open>[1] = {}): Promise<Store> {
   const store = await open(url, overrides)
