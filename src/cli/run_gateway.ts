@@ -91,7 +91,6 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     identity = await openIdentity(config, store, counts, log, [registryRoutes(PUBLIC_PORT, registryDeps)])
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
-    redis = await openSharedRedis(config, { counts, log })
     if (redis !== undefined) sharedLimits = await openSharedLimits(config, { redis, after, counts, log })
     control = await openControl({
       config,
