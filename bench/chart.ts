@@ -33,6 +33,7 @@ const HEAD = 64
 const PANEL_WIDTH = WIDTH / 2
 const PANEL_HEAD = 34
 const BAR = 26
+const GAP = 12
 const NAMES = 150
 const FIGURES = 56
 
@@ -44,9 +45,12 @@ function draw(results: readonly Result[]): string {
     return found === undefined ? [] : [{ title, rows: byCost(found.rows) }]
   })
   if (panels.length === 0) throw new Error("drawing the chart: the reference has no scenario that is shown")
-  const panelHeight = PANEL_HEAD + BAR * Math.max(...panels.map(({ rows }) => rows.length)) + 12
-  const height = HEAD + panelHeight * Math.ceil(panels.length / 2)
-  const place = (i: number) => ({ left: PANEL_WIDTH * (i % 2), top: HEAD + panelHeight * (i >> 1) })
+  const bars = (i: number) => Math.max(panels[i]!.rows.length, panels[i + 1]?.rows.length ?? 0)
+  /** Where each line of two panels starts; and after the last where it ends. */
+  const tops = [HEAD]
+  for (let i = 0; i < panels.length; i += 2) tops.push(tops.at(-1)! + PANEL_HEAD + BAR * bars(i) + GAP)
+  const height = tops.at(-1)!
+  const place = (i: number) => ({ left: PANEL_WIDTH * (i % 2), top: tops[i >> 1]! })
 
   const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height })
   const option: ComposeOption<BarSeriesOption> = {
@@ -56,7 +60,7 @@ function draw(results: readonly Result[]): string {
     title: [
       {
         text: "CPU µs a request, one core: less is better",
-        subtext: `Medians of ${results[0]!.length.rounds} rounds in turn. ${results[0]!.machine}`,
+        subtext: `Medians of ${results[0]!.length.rounds} interleaved rounds. ${results[0]!.machine}`,
         left: 16,
         top: 8,
         textStyle: { fontSize: 16 },
@@ -97,7 +101,10 @@ function draw(results: readonly Result[]): string {
     })),
   }
   chart.setOption(option)
-  return chart.renderToSVGString()
+  const svg = chart.renderToSVGString()
+  // Its timers would keep the program alive.
+  chart.dispose()
+  return svg
 }
 
 const byCost = (rows: readonly Row[]): Row[] => rows.toSorted((a, b) => median(cpuOf(a)) - median(cpuOf(b)))

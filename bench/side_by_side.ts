@@ -15,7 +15,7 @@ import { SMALL_JSON } from "./upstream.ts"
 export const OURS = "Gatehouse"
 export const SERVE_DOOR = "Gatehouse, Serve door"
 
-export const GATEHOUSES: readonly Contender[] = [gatehouse(OURS)]
+export const GATEHOUSES: readonly Contender[] = [gatehouse(OURS), gatehouse(SERVE_DOOR, { lane: false })]
 export const PRODUCTS: readonly Contender[] = [nginx, haproxy, caddy]
 export const JAVASCRIPT: readonly Contender[] = [fastify, fetchProxy]
 
