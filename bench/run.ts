@@ -6,14 +6,21 @@ import { flood } from "./flood.ts"
 import { full, fullRs256 } from "./full.ts"
 import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
+import { idleWebSockets } from "./idle_websockets.ts"
+import { latency } from "./latency.ts"
 import { limits } from "./limits.ts"
 import { limitsShared } from "./limits_shared.ts"
 import { overload } from "./overload.ts"
 import { plain } from "./plain.ts"
+import { policies } from "./policies.ts"
 import { quota } from "./quota.ts"
 import { reloads } from "./reloads.ts"
+import { routes } from "./routes.ts"
+import { soak } from "./soak.ts"
+import { start } from "./start.ts"
 import { streaming } from "./streaming.ts"
 import { h2, tls } from "./tls.ts"
+import { wsRelay } from "./ws_relay.ts"
 
 const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   plain,
@@ -25,16 +32,23 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   tls,
   h2,
   cores,
+  latency,
+  start,
+  policies,
+  routes,
   failover,
   reloads,
   streaming,
   idle,
+  idle_websockets: idleWebSockets,
+  ws_relay: wsRelay,
   limits,
   limits_shared: limitsShared,
   overload,
   quota,
   flood,
   identity,
+  soak,
   // Loaded when asked for: its OpenID provider has something to say about the runtime.
   provider: () => import("./provider.ts").then(({ provider }) => provider()),
 }
