@@ -61,10 +61,14 @@ export function createHealth(deps: HealthDeps) {
           services: Object.fromEntries(services.map((service) => [service.name, publicHealth(service)])),
         })
       },
-      detail("Health of the services behind", "Each service with its circuit and its instances.", {
-        200: "Every service can answer, some perhaps degraded.",
-        503: "At least one service is down.",
-      }),
+      detail(
+        "Health of the services behind",
+        "Each service with its circuit, its instances and what it depends on. Where that is at fault, `chain` names the services from this one to the cause.",
+        {
+          200: "Every service can answer, some perhaps degraded.",
+          503: "At least one service is down.",
+        },
+      ),
     )
 }
 
@@ -72,11 +76,15 @@ export function createHealth(deps: HealthDeps) {
 function publicHealth(service: ServiceView): object {
   return {
     status: service.status,
+    // Only what leads elsewhere tells something.
+    ...(service.chain.length > 1 && { chain: service.chain }),
+    ...(service.dependsOn.length > 0 && { depends_on: service.dependsOn }),
     ...(service.breaker !== undefined && { breaker: service.breaker.state }),
-    instances: service.instances.map(({ healthy, ejectedForMs }, index) => ({
+    instances: service.instances.map(({ healthy, ejectedForMs, draining }, index) => ({
       index,
       healthy,
       ejected: ejectedForMs > 0,
+      ...(draining && { draining }),
     })),
   }
 }

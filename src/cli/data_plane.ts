@@ -32,6 +32,7 @@ import { Spending } from "../store/limit_spending.ts"
 import { LimitTable, slotsOf } from "../store/limit_table.ts"
 import type { QuotaTake, QuotaUnits } from "../store/quota_usage.ts"
 import { describeServices } from "../upstream/describe.ts"
+import { FailedChains } from "../upstream/failed_chain.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { LoadWatch } from "./load_watch.ts"
 import { PoolGauges } from "./pool_gauges.ts"
@@ -43,6 +44,7 @@ export class DataPlane {
   readonly #upstreams: Upstreams
   readonly #gateway: Gateway
   readonly #relays = new Relays({ now })
+  readonly #chains = new FailedChains()
   readonly #runtime: Runtime
   readonly #door: Door
   /** One a service, by name: found at the first attempt. */
@@ -124,6 +126,13 @@ export class DataPlane {
         serviceId: (service) => this.#generation.labels.service[service] ?? OTHER,
       }),
       relays: this.#relays,
+      chainOf: (service: string) =>
+        this.#chains.of(service, {
+          memory: init.memory,
+          services: this.#generation.config.services,
+          slots: this.#generation.slots,
+          now: now(),
+        }),
       relayLimits: compileRelayLimits(config.server.websocket),
       onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
       onRelayed: countRelayed(series),

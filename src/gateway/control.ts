@@ -16,6 +16,7 @@ import type { ControlStatus, ReloadOutcome } from "./control_status.ts"
 import { DiscoveryKeeper } from "./discovery_keeper.ts"
 import { planSources } from "./discovery_sources.ts"
 import { gaugeRows } from "./gauges.ts"
+import { HealthWatch } from "./health_watch.ts"
 import { InForce } from "./in_force.ts"
 import { LimitKeeper } from "./limit_keeper.ts"
 import type { FromWorker, PemPair, ToWorker } from "./protocol.ts"
@@ -46,6 +47,7 @@ export class Control {
   readonly #own: Series
   readonly #supervisor: Supervisor
   readonly #health: HealthChecker
+  readonly #healthWatch: HealthWatch
   readonly #startedAt: number
   readonly metrics: Exposition
   readonly #inForce: InForce
@@ -102,6 +104,7 @@ export class Control {
       },
     }
     this.#inForce = new InForce(parts, this.#labels)
+    this.#healthWatch = new HealthWatch({ ...options, services: () => this.services() })
     this.metrics = createExposition({
       tables: () => this.#series,
       labels: this.#labels,
@@ -149,6 +152,7 @@ export class Control {
       throw error
     }
     this.#discovery.begin()
+    this.#healthWatch.start()
     this.#tls.watch(this.config.server.tls)
   }
 
@@ -196,6 +200,7 @@ export class Control {
   drain(): void {
     this.#draining = true
     this.#inForce.close()
+    this.#healthWatch.close()
     this.#discovery.close()
     this.#tls.close()
     this.#health.close()
@@ -212,6 +217,7 @@ export class Control {
   /** Ends everything at once. */
   terminate(): void {
     this.#inForce.close()
+    this.#healthWatch.close()
     this.#discovery.close()
     this.#tls.close()
     this.#health.close()

@@ -1,8 +1,11 @@
 import type { GaugeRow } from "../observe/exposition.ts"
 import type { BreakerState } from "../upstream/breaker.ts"
+import type { ServiceStatus } from "../upstream/dependency_health.ts"
 import type { ServiceView } from "../upstream/describe.ts"
 
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 }
+
+const STATUS_VALUES: Readonly<Record<ServiceStatus, number>> = { healthy: 0, degraded: 1, down: 2 }
 
 export interface ControlNumbers {
   readonly services: readonly ServiceView[]
@@ -33,7 +36,8 @@ export function* gaugeRows(numbers: ControlNumbers): Generator<GaugeRow> {
     const [service = "", to = ""] = key.split(" ")
     yield { metric: "gatehouse_breaker_transitions_total", labels: { service, to }, value }
   }
-  for (const { name, breaker, instances } of numbers.services) {
+  for (const { name, status, breaker, instances } of numbers.services) {
+    yield { metric: "gatehouse_service_status", labels: { service: name }, value: STATUS_VALUES[status] }
     if (breaker !== undefined) {
       yield {
         metric: "gatehouse_breaker_state",
@@ -41,9 +45,10 @@ export function* gaugeRows(numbers: ControlNumbers): Generator<GaugeRow> {
         value: BREAKER_VALUES[breaker.state],
       }
     }
-    for (const { url, healthy, ejectedForMs, inFlight } of instances) {
+    for (const { url, healthy, draining, ejectedForMs, inFlight } of instances) {
       const labels = { service: name, instance: url }
       yield { metric: "gatehouse_instance_healthy", labels, value: Number(healthy) }
+      yield { metric: "gatehouse_instance_draining", labels, value: Number(draining) }
       yield { metric: "gatehouse_instance_ejected", labels, value: Number(ejectedForMs > 0) }
       yield { metric: "gatehouse_instance_in_flight", labels, value: inFlight }
     }

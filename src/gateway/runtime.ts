@@ -11,6 +11,8 @@ export interface Runtime {
   readonly guard: ClientGuard
   readonly shedding: Shedding
   readonly relays: Relays
+  /** Names from a service that cannot answer to the one it depends on that is at fault; `undefined`: none is. */
+  readonly chainOf: (service: string) => readonly string[] | undefined
   /** Of relays that open from now on: another object with each configuration. */
   relayLimits: RelayLimits
   /** Told of the relays that open and end, for the gauge. */

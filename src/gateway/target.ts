@@ -111,7 +111,8 @@ export async function fallBack(
   if (failure.kind === "client_slow") exchange.uploadFault = "REQUEST_TIMEOUT"
   if (exchange.uploadFault !== "") return uploadFailure(exchange)
   const fallback = target.kind === "service" ? target.fallback : undefined
-  if (fallback === undefined || failure.kind === "client_gone") return toFailure(failure)
+  if (fallback === undefined || failure.kind === "client_gone")
+    return toFailure(failure, runtime.chainOf(route.service))
   if (fallback.kind === "respond") {
     exchange.failure = toFailure(failure).code
     return { kind: "answer", answer: fallback.answer }

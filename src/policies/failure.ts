@@ -198,13 +198,13 @@ export const FAILURES = {
     503,
     "unavailable",
     "The service is not available.",
-    "No instance is healthy or has room; retry after `Retry-After` seconds.",
+    "No instance is there, is healthy or has room; retry after `Retry-After` seconds. Where a service it depends on is down, `details.chain` names the way to it.",
   ),
   CIRCUIT_OPEN: row(
     503,
     "unavailable",
     "The service is failing and its circuit is open.",
-    "Too many requests to the service failed; retry after `Retry-After` seconds.",
+    "Too many requests to the service failed; retry after `Retry-After` seconds. Where a service it depends on is down, `details.chain` names the way to it.",
   ),
   OVERLOADED: row(
     503,

@@ -53,6 +53,10 @@ test("[C-8.6] /health/live answers as long as the process does, /health/ready on
 
 const instance = (healthy: boolean, ejectedForMs: number): InstanceView => ({
   url: "http://10.1.2.3:8001",
+  source: "config",
+  zone: "",
+  tags: [],
+  draining: false,
   healthy,
   ejectedForMs,
   inFlight: 0,
@@ -62,10 +66,21 @@ const instance = (healthy: boolean, ejectedForMs: number): InstanceView => ({
 const breaker = (state: "open" | "half_open") => ({ state, requests: 0, failures: 0, retryAfterMs: 0 })
 
 const SERVICES: ServiceView[] = [
-  { name: "fine", status: "healthy", breaker: undefined, instances: [instance(true, 0)] },
+  {
+    name: "fine",
+    status: "healthy",
+    chain: [],
+    own: "healthy",
+    dependsOn: [],
+    breaker: undefined,
+    instances: [instance(true, 0)],
+  },
   {
     name: "half",
     status: "degraded",
+    chain: ["half"],
+    own: "degraded",
+    dependsOn: [],
     breaker: breaker("half_open"),
     instances: [instance(true, 0), instance(false, 1500)],
   },
@@ -93,10 +108,26 @@ test("[C-8.6] [T-6.5] /health/dependencies shows each service with its circuit a
 })
 
 test("[C-8.6] /health/dependencies is 503 when a service is down", async () => {
-  const down: ServiceView = { name: "gone", status: "down", breaker: breaker("open"), instances: [] }
+  const down: ServiceView = {
+    name: "gone",
+    status: "down",
+    chain: ["gone", "store"],
+    own: "healthy",
+    dependsOn: [{ service: "store", kind: "hard" }],
+    breaker: breaker("open"),
+    instances: [{ ...instance(true, 0), draining: true }],
+  }
   const answer = await get("/health/dependencies", { services: () => [...SERVICES, down] })
   expect(answer.status).toBe(503)
   expect(JSON.parse(answer.text).status).toBe("down")
+  // [T-6.5] And what leads to the cause is named.
+  expect(JSON.parse(answer.text).services.gone).toEqual({
+    status: "down",
+    chain: ["gone", "store"],
+    depends_on: [{ service: "store", kind: "hard" }],
+    breaker: "open",
+    instances: [{ index: 0, healthy: true, ejected: false, draining: true }],
+  })
 })
 
 test("[C-12.1] the reference page loads nothing from elsewhere and runs no inline script", async () => {

@@ -238,6 +238,7 @@ function gatewayDeps() {
     guard: makeGuard(),
     relays: new Relays({ now }),
     relayLimits: compileRelayLimits(exampleConfig({}).server.websocket),
+    chainOf: () => undefined,
     onRelay: () => undefined,
     onRelayed: () => undefined,
     log: memoryLog(),

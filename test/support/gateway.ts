@@ -90,6 +90,7 @@ export function makeGateway(
     },
     relays,
     relayLimits: compileRelayLimits(exampleConfig(file).server.websocket),
+    chainOf: () => undefined,
     onRelay: () => undefined,
     onRelayed: () => undefined,
     log,
