@@ -1,6 +1,7 @@
 import { checkAbuse } from "../safety/abuse_options.ts"
 import { checkAuth } from "./check_auth.ts"
 import { checkDiscovery } from "./check_discovery.ts"
+import { checkExempt } from "./check_exempt.ts"
 import { checkLimits } from "./check_limits.ts"
 import { checkQuotaRoutes } from "./check_quotas.ts"
 import { checkRoutes } from "./check_routes.ts"
@@ -21,4 +22,5 @@ export function checkConfig(decoded: Decoded, report: Report): void {
   checkRoutes(decoded, report)
   checkQuotaRoutes(decoded, report)
   checkLimits(decoded, report)
+  checkExempt(decoded, report)
 }

@@ -4,6 +4,7 @@ import { AddressList } from "../lib/address_list.ts"
 import { type HashKey, KeyedHash } from "../lib/keyed_hash.ts"
 import { parseRate } from "../lib/rate.ts"
 import type { LimitCount } from "../observe/limit_counts.ts"
+import { priorityOf } from "../observe/priority.ts"
 import { type Bucket, Decision, type LimitTable } from "../store/limit_table.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { compileKeyPart, type KeyPart } from "./limit_key.ts"
@@ -30,6 +31,16 @@ const SHARED_DEBT_MS = 60_000
 
 const hash = new KeyedHash()
 
+/** What a request has taken of a limit and may give back, also when other requests have been asked about since. */
+export interface Place {
+  readonly limit: Limit
+  /** Whether the request waits for it. */
+  readonly waits: boolean
+  giveBack(): void
+  /** How long the same would have to wait if it came anew, in ms. */
+  retryAfterMs(nowMs: number): number
+}
+
 /**
  * One limit of a route. It also holds what it has found of the request at hand: all of a request's limits are
  * asked in one go, so nothing comes between.
@@ -49,6 +60,8 @@ export class Limit {
   waitMs = 0
   /** Requests that wait for it. */
   waiting = 0
+  /** Longest wait, in ms; 0: nobody waits. */
+  readonly queueMs: number
   readonly #maxWaiting: number
   #high = 0
   #low = 0
@@ -82,6 +95,7 @@ export class Limit {
     this.#byTier = new Map(Object.entries(options.tiers).map(([tier, each]) => [tier, rated(each)]))
     this.#fixedCost = typeof options.cost === "number" ? options.cost : 1
     this.bytesPerToken = typeof options.cost === "number" ? 0 : options.cost.per_body
+    this.queueMs = options.queue?.timeout ?? 0
     this.#maxWaiting = options.queue?.max ?? 0
     this.#exempt = compileExempt(options.exempt)
     this.bucket = this.#base
@@ -106,7 +120,7 @@ export class Limit {
     this.#table.peek(this.#high, this.#low, bucket, this.cost, nowMs, decision)
     if (decision.allowed || bucket.queue === undefined || this.waiting >= this.#maxWaiting)
       return decision.allowed
-    return decision.retryAfterMs <= bucket.queue.toleranceMs - bucket.toleranceMs
+    return this.inTime
   }
 
   /** Takes the cost if the bucket has it, or will have it in time; the answer is in `decision`. */
@@ -156,10 +170,30 @@ export class Limit {
     this.#table.peek(this.#high, this.#low, this.bucket, this.cost, nowMs, this.decision)
   }
 
-  /** A place in the queue: what gives back what was taken, also when other requests have been asked about since. */
-  place(): () => void {
-    const [high, low, bucket, cost] = [this.#high, this.#low, this.bucket, this.cost]
-    return () => this.#table.giveBack(high, low, bucket, cost)
+  /** What the request at hand has taken. */
+  place(): Place {
+    const [high, low, bucket, cost, table] = [this.#high, this.#low, this.bucket, this.cost, this.#table]
+    return {
+      limit: this,
+      waits: this.waitMs > 0,
+      giveBack: () => table.giveBack(high, low, bucket, cost),
+      retryAfterMs(nowMs) {
+        const found = new Decision()
+        table.peek(high, low, bucket, cost, nowMs, found)
+        return found.retryAfterMs
+      },
+    }
+  }
+
+  /** Whose bucket the request at hand is for and what it costs: the same text, the same of both. */
+  get placeText(): string {
+    return `${this.name}/${this.#high}/${this.#low}/${this.cost}`
+  }
+
+  /** Whether the request at hand, refused, would have its turn within `queue.timeout` if there were a place. */
+  get inTime(): boolean {
+    const { queue, toleranceMs } = this.bucket
+    return queue !== undefined && this.decision.retryAfterMs <= queue.toleranceMs - toleranceMs
   }
 
   /** Charges what a body has cost beyond what was taken before its length was known. */
@@ -225,11 +259,14 @@ function compileBucket(
 
 function compileExempt(exempt: LimitOptions["exempt"]): ((exchange: Exchange) => boolean) | undefined {
   const { roles, tiers, methods, paths } = exempt
+  const classes = exempt.priority.map(priorityOf)
   const ips = exempt.ips.length === 0 ? undefined : new AddressList(exempt.ips)
-  if (ips === undefined && [roles, tiers, methods, paths].every((list) => list.length === 0)) return undefined
+  if (ips === undefined && [roles, tiers, methods, paths, classes].every((list) => list.length === 0))
+    return undefined
   const exact = paths.filter((path) => !path.endsWith("/*"))
   const below = paths.filter((path) => path.endsWith("/*")).map((path) => path.slice(0, -1))
-  return ({ principal, method, path, client }) => {
+  return ({ principal, method, path, client, priority }) => {
+    if (classes.includes(priority)) return true
     if (methods.includes(method) || exact.includes(path)) return true
     for (const prefix of below) if (path.startsWith(prefix)) return true
     if (principal !== undefined) {

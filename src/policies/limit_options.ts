@@ -3,6 +3,7 @@ import { isAddressRange } from "../lib/address_list.ts"
 import { parseRate } from "../lib/rate.ts"
 import { didYouMean } from "../lib/suggest.ts"
 import { Duration, Size } from "../lib/units.ts"
+import { PRIORITIES } from "../observe/priority.ts"
 import { isFieldName } from "./header_rules.ts"
 import type { PolicyRoute } from "./policy.ts"
 
@@ -21,6 +22,10 @@ const byRank = (description: string) =>
   Type.Record(Type.String(), Type.Object({ rate, burst }, strict), { default: {}, description })
 const names = (description: string) =>
   Type.Array(Type.String({ minLength: 1 }), { default: [], uniqueItems: true, description })
+
+/** Classes whose requests a limit or quota leaves alone. */
+export const exemptClasses = (description: string) =>
+  Type.Array(Type.Enum([...PRIORITIES]), { default: [], uniqueItems: true, description })
 
 export const LimitSchema = Type.Object(
   {
@@ -60,6 +65,7 @@ export const LimitSchema = Type.Object(
         ips: names("Clients with these addresses, or in these ranges, are not limited."),
         methods: names("Methods that are not limited."),
         paths: names("Paths that are not limited; `/a/*`: all below `/a/`."),
+        priority: exemptClasses("Requests of these classes of the policy `priority` are not limited."),
       },
       { ...strict, default: {}, description: "What is neither limited nor counted." },
     ),
@@ -91,7 +97,7 @@ export const LimitSchema = Type.Object(
         {
           ...strict,
           description:
-            "A request a little over the limit waits its turn, first come first served, instead of failing. A client that leaves gives up its place.",
+            "A request a little over the limit waits its turn instead of failing: the most important class of the policy `priority` first, in a class first come first served. When no more may wait, the last of the least important class gives way to a more important one (429). A client that leaves gives up its place.",
         },
       ),
     ),

@@ -1,4 +1,5 @@
 import { type Period, rememberPeriod } from "../lib/calendar.ts"
+import { PRIORITIES } from "../observe/priority.ts"
 import type { QuotaState, QuotaTake } from "../store/quota_usage.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { type Failure, fail } from "./failure.ts"
@@ -82,6 +83,7 @@ export const quota = definePolicy({
         for (const each of all) {
           const { name, cost, exempt } = each.options
           if (exempt.tiers.includes(principal.tier)) continue
+          if (exempt.priority.includes(PRIORITIES[exchange.priority])) continue
           if (exempt.roles.some((role) => principal.roles.includes(role))) continue
           const { start, end } = each.periodAt(at)
           const subject = each.subjectOf(principal)

@@ -1,6 +1,7 @@
 import Type, { type StaticDecode } from "typebox"
 import { isTimeZone, PERIODS } from "../lib/calendar.ts"
 import { didYouMean } from "../lib/suggest.ts"
+import { exemptClasses } from "./limit_options.ts"
 
 const strict = { additionalProperties: false } as const
 
@@ -43,6 +44,7 @@ const QuotaSchema = Type.Object(
       {
         roles: names("Callers with one of these roles take no units."),
         tiers: names("Callers of these tiers take no units."),
+        priority: exemptClasses("Requests of these classes of the policy `priority` take no units."),
       },
       { ...strict, default: {}, description: "Who is not limited." },
     ),

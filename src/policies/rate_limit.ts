@@ -1,9 +1,11 @@
+import type { Priority } from "../observe/priority.ts"
 import type { Exchange } from "../upstream/exchange.ts"
-import { type Failure, fail } from "./failure.ts"
+import type { Failure } from "./failure.ts"
 import { Limit } from "./limit.ts"
 import { writeLimitHeaders } from "./limit_headers.ts"
 import { checkLimits, LimitsSchema, limitsOf } from "./limit_options.ts"
-import { waitForTurn, waitOf } from "./limit_queue.ts"
+import { LimitQueue, waitOf } from "./limit_queue.ts"
+import { refuseFor } from "./limit_refusal.ts"
 import type { ExactAnswer, Limits } from "./limits.ts"
 import { definePolicy, type PolicySteps } from "./policy.ts"
 
@@ -23,6 +25,8 @@ export const rateLimit = definePolicy({
     const all = limitsOf(options).map((each) => new Limit(each, shared, route))
     const enforced = all.filter((limit) => limit.enforced)
     const shadows = all.filter((limit) => !limit.enforced)
+    const queued = enforced.filter((limit) => limit.queueMs > 0)
+    const queue = queued.length === 0 ? undefined : new LimitQueue(queued, shared, now)
     const asksAll = enforced.some((limit) => limit.exact)
     /** Of the request at hand: the limits it is not exempt from. */
     const asked: Limit[] = []
@@ -31,21 +35,12 @@ export const rateLimit = definePolicy({
       const nowMs = now()
       asked.length = 0
       for (let i = 0; i < enforced.length; i++) if (enforced[i]!.address(exchange)) asked.push(enforced[i]!)
-      const refusing = takeAll(asked, nowMs)
+      const refusing = takeAll(asked, queue, exchange.priority, nowMs)
       writeLimitHeaders(asked, refusing, exchange)
-      if (refusing !== undefined) return refuse(refusing, exchange)
+      if (refusing !== undefined)
+        return refuseFor(refusing, refusing.decision.retryAfterMs, exchange, shared.log)
       if (asksAll && asked.some((limit) => limit.exact)) return askAll(exchange, [...asked])
       return admit(exchange, nowMs)
-    }
-
-    function refuse(refusing: Limit, exchange: Exchange): Failure {
-      refusing.count.refused()
-      shared.log.exceeded(refusing.name, "enforce", exchange)
-      const retryAfterS = Math.max(1, Math.ceil(refusing.decision.retryAfterMs / 1000))
-      return fail("RATE_LIMITED", {
-        details: { limit: refusing.name, retry_after: retryAfterS },
-        retryAfterS,
-      })
     }
 
     /** After this machine has admitted it. Others are asked about meanwhile, so what limits hold is found again. */
@@ -63,7 +58,8 @@ export const rateLimit = definePolicy({
         if (refusing === undefined || limit.decision.retryAfterMs > refusing.decision.retryAfterMs)
           refusing = limit
       writeLimitHeaders(mine, refusing, exchange)
-      if (refusing !== undefined) return refuse(refusing, exchange)
+      if (refusing !== undefined)
+        return refuseFor(refusing, refusing.decision.retryAfterMs, exchange, shared.log)
       asked.length = 0
       asked.push(...mine)
       return admit(exchange, nowMs)
@@ -85,7 +81,7 @@ export const rateLimit = definePolicy({
         }
       }
       const waitMs = waitOf(asked)
-      return waitMs === 0 ? undefined : waitForTurn(exchange, asked, waitMs, shared)
+      return waitMs === 0 ? undefined : queue!.wait(exchange, asked, waitMs)
     }
 
     const byBody = all.filter((limit) => limit.bytesPerToken > 0)
@@ -124,22 +120,32 @@ async function askInTime(
   return [...answers]
 }
 
-/** Takes from all, or from none: then the one that makes the client wait longest is returned. */
-function takeAll(limits: readonly Limit[], nowMs: number): Limit | undefined {
+/**
+ * Takes from all, or from none: then the one that makes the client wait longest is returned. Where one has no room,
+ * somebody less important who waits in `queue` may have to give way.
+ */
+function takeAll(
+  limits: readonly Limit[],
+  queue: LimitQueue | undefined,
+  priority: Priority,
+  nowMs: number,
+): Limit | undefined {
   if (limits.length > 1) {
     let refusing: Limit | undefined
     for (let i = 0; i < limits.length; i++) {
       const limit = limits[i]!
-      if (limit.peek(nowMs)) continue
+      if (limit.peek(nowMs) || queue?.hasRoom(limit, priority)) continue
       if (refusing === undefined || limit.decision.retryAfterMs > refusing.decision.retryAfterMs)
         refusing = limit
     }
     if (refusing !== undefined) return refusing
   }
   for (let i = 0; i < limits.length; i++) {
-    if (limits[i]!.take(nowMs)) continue
+    const limit = limits[i]!
+    if (limit.take(nowMs)) continue
+    if (queue?.makeRoom(limit, priority) && limit.take(nowMs)) continue
     for (let j = 0; j < i; j++) limits[j]!.giveBack()
-    return limits[i]
+    return limit
   }
   return undefined
 }

@@ -69,3 +69,32 @@ test("[T-5.1] an exact limit without redis is warned of, and what contradicts it
     "redis: needs exactly one of url, sentinels and nodes",
   ])
 })
+
+test("[C-6.7] a class that is exempt must be one of some requests, not of all", () => {
+  const exempt = (...priority: string[]) => ({ rate: "1/s", by: "ip", exempt: { priority } })
+  const told = (rate_limit: object, more: object = {}) =>
+    findings({ routes: [{ path: "/a", respond: {}, rate_limit, ...more }] })
+  const roles = { priority: { roles: { crisis: "critical" } } }
+  expect(told(exempt("critical"), roles)).toEqual([])
+  expect(told(exempt("critical"), { priority: { header: "x-class" } })).toEqual([])
+  expect(told([exempt("high")], roles)).toEqual([
+    "routes[0].rate_limit[0].exempt.priority: no request of this route is ever high: its priority says critical, normal only; write for example priority: high, or give the class to a role",
+  ])
+  expect(told(exempt("critical")).join()).toContain("no request of this route is ever critical")
+  expect(told(exempt("normal")).join()).toContain("every request of this route is normal, so none is counted")
+  expect(told(exempt("urgent")).join()).toContain("routes[0].rate_limit.exempt.priority")
+  // What many routes inherit need not suit each of them.
+  const defaults = { rate_limit: exempt("critical") }
+  expect(findings({ defaults, routes: [{ path: "/a", respond: {} }] })).toEqual([])
+})
+
+test("[C-6.7] a quota may exempt classes by the same rules", () => {
+  const quota = { name: "q", per: "day", limits: { default: 5 }, exempt: { priority: ["critical"] } }
+  const file = (more: object) => ({
+    auth: AUTH,
+    store: "sqlite::memory:",
+    routes: [{ path: "/a", respond: {}, quota, ...more }],
+  })
+  expect(findings(file({})).join()).toContain("routes[0].quota.exempt.priority: no request of this route")
+  expect(findings(file({ priority: { header: "x-class" } }))).toEqual([])
+})

@@ -2,7 +2,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
 import { issuerKey, TestIssuer } from "../support/issuer.ts"
 import { talk } from "../support/raw_client.ts"
-import { until } from "../support/until.ts"
+import { until, untilAsked } from "../support/until.ts"
 
 setDefaultTimeout(30_000)
 
@@ -119,6 +119,53 @@ test("[C-6.4] what waits its turn goes on at the rate, over both workers; whoeve
   // 25 and those that were let through before the others left, 5 of them at once.
   expect(tookMs).toBeGreaterThan(((25 + 5 - 5) * 1000) / 20)
   expect(tookMs).toBeLessThan(((25 + 60 - 5) * 1000) / 20)
+})
+
+test("[C-6.7] critical operations pass whatever the limit, and no client can make its own critical", async () => {
+  const route = {
+    ...OK,
+    priority: { header: "x-priority" },
+    rate_limit: { by: "ip", rate: "2/d", exempt: { priority: ["critical"] } },
+  }
+  const forged = () => ({ "x-priority": "critical" })
+  const open = await startGateway({ routes: [route] })
+  expect(await burst(open, 6, forged)).toEqual({ 200: 2, 429: 4 })
+  const behind = await startGateway({ server: { trusted_proxies: ["127.0.0.1"] }, routes: [route] })
+  expect(await burst(behind, 6, forged)).toEqual({ 200: 6 })
+  expect(await burst(behind, 6)).toEqual({ 200: 2, 429: 4 })
+})
+
+test("[C-6.4 C-6.7] in a queue the critical go first; when it is full the last of the others give way", async () => {
+  const gateway = await startGateway({
+    server: { workers: 1, trusted_proxies: ["127.0.0.1"] },
+    routes: [
+      {
+        ...OK,
+        priority: { header: "x-priority" },
+        rate_limit: { by: "route", rate: "2/s", burst: 1, queue: { max: 3, timeout: "10s" } },
+      },
+    ],
+  })
+  const order: string[] = []
+  const ask = async (name: string, priority = "normal") => {
+    const response = await fetch(`${gateway.url}/x`, { headers: { "x-priority": priority } })
+    await response.arrayBuffer()
+    order.push(`${name} ${response.status}`)
+  }
+  const waiting = (count: number) =>
+    untilAsked(async () => {
+      const page = await (await gateway.admin("/metrics")).text()
+      return page.includes(`gatehouse_rate_limit_total{limit="route",result="queued"} ${count}`)
+    }, `${count} to be queued`)
+  await ask("first")
+  const all: Promise<void>[] = []
+  for (const [i, name] of ["a", "b", "c"].entries()) {
+    all.push(ask(name))
+    await waiting(i + 1)
+  }
+  all.push(ask("critical", "critical"))
+  await Promise.all(all)
+  expect(order).toEqual(["first 200", "c 429", "critical 200", "a 200", "b 200"])
 })
 
 test("[C-6.8] what was over a limit is in the log, a sample of it", async () => {

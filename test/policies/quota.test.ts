@@ -153,6 +153,16 @@ test("callers who are exempt take nothing; nobody without a name gets in", async
   expect(asked).toEqual([])
 })
 
+test("[C-6.7] requests of a class that is exempt take nothing", async () => {
+  const { steps, asked } = over({ ...STORIES, exempt: { priority: ["critical"] } }, granted)
+  const critical = of()
+  critical.priority = 0
+  expect(await steps.request!(critical)).toBeUndefined()
+  expect(asked).toEqual([])
+  expect(await steps.request!(of())).toBeUndefined()
+  expect(asked).toHaveLength(1)
+})
+
 test("[V-rl.2] subjects of two callers are never one text", () => {
   const by = (how: string, changes: Partial<Principal>) =>
     compileSubject(how, "gatehouse")(makePrincipal(changes))

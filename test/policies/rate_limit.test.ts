@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import fc from "fast-check"
 import type { Principal } from "../../src/identity/principal.ts"
+import { type Priority, type PriorityClass, priorityOf } from "../../src/observe/priority.ts"
 import type { Failure } from "../../src/policies/failure.ts"
 import { LimitLog } from "../../src/policies/limit_log.ts"
 import type { PolicyRoute } from "../../src/policies/policy.ts"
@@ -15,6 +16,7 @@ import { checkPolicy, compilePolicy } from "../support/policy.ts"
 import { makePrincipal } from "../support/principal.ts"
 
 interface Asked extends ExchangeParts {
+  readonly priority?: Priority
   readonly caller?: Partial<Principal>
   readonly client?: string
 }
@@ -54,8 +56,9 @@ function open() {
     lines: log.events,
     route(options: object, route: Partial<PolicyRoute> = {}) {
       const steps = compilePolicy(rateLimit, options, { limits, now: () => time.nowMs }, route)
-      const ask = ({ caller, client, ...parts }: Asked = {}) => {
+      const ask = ({ caller, client, priority, ...parts }: Asked = {}) => {
         const exchange = makeExchange(parts)
+        if (priority !== undefined) exchange.priority = priority
         if (caller !== undefined) exchange.principal = makePrincipal(caller)
         if (client !== undefined) exchange.client = client
         const failure = steps.request!(exchange) as Failure | undefined
@@ -288,6 +291,17 @@ describe("how much", () => {
     expect(ask({ path: "/now" }).header("ratelimit")).toBeUndefined()
     expect(passed(5, (i) => ({ path: ["/emergency", "/now/x", "/emergencyx", "/x/now", "/"][i]! }))).toBe(1)
   })
+
+  test("[C-6.7] critical operations that are exempt are neither refused nor counted, nor told of limits", () => {
+    const { ask, passed } = one({ by: "ip", rate: "2/h", exempt: { priority: ["critical", "high"] } })
+    expect(passed(5, { priority: 0 })).toBe(5)
+    expect(passed(5, { priority: 1 })).toBe(5)
+    expect(passed(5, { priority: 2 })).toBe(2)
+    expect(passed(5, { priority: 3 })).toBe(0)
+    const critical = ask({ priority: 0 })
+    expect(critical.passed).toBe(true)
+    expect(critical.header("ratelimit")).toBeUndefined()
+  })
 })
 
 describe("several limits", () => {
@@ -410,13 +424,30 @@ describe("a queue", () => {
     const { time, counted, route } = open()
     const { steps } = route({ by: "ip", name: "api", rate: "10/s", burst: 1, ...options })
     const went: string[] = []
+    const wentAt: number[] = []
+    let waiting = 0
     const start = time.nowMs
-    const ask = (name: string) => {
+    const ask = (name: string, of: PriorityClass = "normal", client = "192.0.2.1") => {
       const exchange = makeExchange()
+      exchange.priority = priorityOf(of)
+      exchange.client = client
       const verdict = steps.request!(exchange)
-      if (verdict instanceof Promise)
-        void verdict.then((late) => went.push(`${name} ${late === undefined ? time.nowMs - start : "left"}`))
-      else
+      const told = (late: Failure | undefined) =>
+        late?.cause === undefined
+          ? late === undefined
+            ? `${time.nowMs - start}`
+            : `refused ${late.retryAfterS}`
+          : "left"
+      const note = (late: Failure | undefined) => late === undefined && wentAt.push(time.nowMs - start)
+      if (verdict instanceof Promise) {
+        waiting++
+        void (verdict as Promise<Failure | undefined>).then((late) => {
+          waiting--
+          note(late)
+          went.push(`${name} ${told(late)}`)
+        })
+      } else note(verdict as Failure | undefined)
+      if (!(verdict instanceof Promise))
         went.push(
           `${name} ${verdict === undefined ? "at once" : `refused ${(verdict as Failure).retryAfterS}`}`,
         )
@@ -426,7 +457,7 @@ describe("a queue", () => {
       time.nowMs += ms
       for (let i = 0; i < 5; i++) await Promise.resolve()
     }
-    return { ask, pass, went, counted }
+    return { ask, pass, went, wentAt, counted, waiting: () => waiting }
   }
 
   test("[C-6.4] a request a little over the limit waits its turn: first come, first served", async () => {
@@ -457,8 +488,92 @@ describe("a queue", () => {
     await pass(0)
     ask("d")
     expect(went).toEqual(["a at once", "b left"])
-    await pass(200)
-    expect(went).toEqual(["a at once", "b left", "c 200", "d 200"])
+    for (let i = 0; i < 2; i++) await pass(100)
+    // Those behind move up, so no turn passes unused.
+    expect(went).toEqual(["a at once", "b left", "c 100", "d 200"])
+  })
+
+  test("[C-6.4 C-6.7] a more important class goes first, and in a class who came first", async () => {
+    const { ask, pass, went } = line({ queue: { max: 10, timeout: "1s" } })
+    ask("a")
+    ask("n1")
+    ask("low", "low")
+    ask("n2")
+    ask("c1", "critical")
+    ask("high", "high")
+    ask("c2", "critical")
+    for (let i = 0; i < 6; i++) await pass(100)
+    expect(went).toEqual(["a at once", "c1 100", "c2 200", "high 300", "n1 400", "n2 500", "low 600"])
+  })
+
+  test("[C-6.4 C-6.7] in a full queue the last of the least important gives way, to more important ones alone", async () => {
+    const { ask, pass, went, counted } = line({ queue: { max: 3, timeout: "10s" } })
+    for (const name of ["a", "n1", "n2"]) ask(name)
+    ask("low", "low")
+    ask("n3")
+    await pass(0)
+    expect(went).toEqual(["a at once", "low refused 1"])
+    ask("c1", "critical")
+    await pass(0)
+    expect(went.at(-1)).toBe("n3 refused 1")
+    // Nobody less important waits: its own class does not give way, nor a more important one.
+    ask("n4")
+    ask("low2", "low")
+    expect(went.slice(-2)).toEqual(["n4 refused 1", "low2 refused 1"])
+    for (let i = 0; i < 3; i++) await pass(100)
+    expect(went.slice(-3)).toEqual(["c1 100", "n1 200", "n2 300"])
+    expect(counted).toEqual({ "api allowed": 1, "api queued": 5, "api refused": 4 })
+  })
+
+  test("[C-6.4 C-6.7] a queue that is full by time gives way too, for a turn of the same caller only", async () => {
+    const { ask, pass, went } = line({ queue: { max: 10, timeout: "200ms" } })
+    for (const name of ["a", "b", "c"]) ask(name)
+    ask("other", "normal", "198.51.100.1")
+    ask("other low", "low", "198.51.100.1")
+    ask("critical", "critical")
+    await pass(0)
+    expect(went).toEqual(["a at once", "other at once", "c refused 1"])
+    for (let i = 0; i < 2; i++) await pass(100)
+    expect(went.slice(3)).toEqual(["critical 100", "other low 100", "b 200"])
+  })
+
+  test("[C-6.4] who is overtaken again and again waits no longer than may be, and is refused then", async () => {
+    const { ask, pass, went } = line({ queue: { max: 10, timeout: "300ms" } })
+    ask("a")
+    ask("n")
+    for (let i = 1; i <= 5; i++) {
+      ask(`c${i}`, "critical")
+      await pass(100)
+    }
+    expect(went).toEqual(["a at once", "c1 100", "c2 200", "c3 300", "n refused 1", "c4 400", "c5 500"])
+  })
+
+  test("[C-6.4] many who come, wait and leave in any order get no more than the rate, and leave nothing behind", async () => {
+    const classes = fc.constantFrom<PriorityClass>("critical", "high", "normal", "low")
+    const step = fc.record({ of: classes, tens: fc.nat(15), leaves: fc.nat(3) })
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const { ask, pass, went, wentAt, waiting } = line({ queue: { max: 4, timeout: "350ms" } })
+        const open: ReturnType<typeof ask>[] = []
+        let most = 0
+        for (const [i, { of, tens, leaves }] of steps.entries()) {
+          open.push(ask(`${i}`, of))
+          await pass(0)
+          most = Math.max(most, waiting())
+          if (leaves === 0) open[i >> 1]!.clientLeft()
+          for (let ten = 0; ten < tens; ten++) await pass(10)
+        }
+        for (let ten = 0; ten < 50; ten++) await pass(10)
+        expect(most).toBeLessThanOrEqual(4)
+        expect(waiting()).toBe(0)
+        expect(went).toHaveLength(steps.length)
+        for (let i = 1; i < wentAt.length; i++)
+          expect(wentAt[i]! - wentAt[i - 1]!).toBeGreaterThanOrEqual(100)
+        ask("last")
+        expect(went.at(-1)).toBe("last at once")
+      }),
+      { numRuns: 60 },
+    )
   })
 
   test("[C-6.4] several limits: it waits for the slowest, and is charged to all or none", async () => {
