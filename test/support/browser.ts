@@ -30,7 +30,8 @@ export async function startBrowser(): Promise<TestBrowser> {
     browser,
     async close() {
       await browser.close()
-      rmSync(userDataDir, { recursive: true, force: true })
+      // Its helpers may write for a moment after it has ended.
+      rmSync(userDataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
     },
   }
 }
