@@ -3,6 +3,7 @@ import { openFrontDoor } from "../../src/edge/front.ts"
 import { now } from "../../src/lib/clock.ts"
 import type { Arrival } from "../../src/upstream/exchange.ts"
 import { exampleConfig } from "../support/config.ts"
+import { LANE, throughBothDoors, throughDoor } from "../support/doors.ts"
 import { makeGateway, type ServedGateway, serveGateway } from "../support/gateway.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { EXPIRED, NOT_YET_VALID, Pki } from "../support/pki.ts"
@@ -36,7 +37,7 @@ interface Served extends ServedGateway {
 /** A gateway that asks for certificates, before a service that does what `fetch` says. */
 function serve(
   fetch: (request: Request) => Response | Promise<Response> = () => new Response("ok"),
-  { clientCert = "required", server: more = {}, instances = [] as string[] } = {},
+  { door = LANE, clientCert = "required", server: more = {}, instances = [] as string[] } = {},
 ): Served {
   const service = Bun.serve({
     hostname: "127.0.0.1",
@@ -48,7 +49,7 @@ function serve(
   })
   const files = { cert: server.certFile, key: server.keyFile, client_ca: authority.certFile }
   const served = serveGateway(
-    {
+    throughDoor(door, {
       server: { tls: { ...files, client_cert: clientCert }, max_body: "100MB", ...more },
       services: { s: { instances: instances.length > 0 ? instances : [service.url.origin] } },
       defaults: { access_log: {} },
@@ -56,7 +57,7 @@ function serve(
         { path: "/ws", service: "s", websocket: "relay" },
         { path: "/*", service: "s" },
       ],
-    },
+    }),
     { tls },
   )
   open.push({
@@ -215,14 +216,16 @@ describe("who comes in", () => {
   })
 })
 
-describe("what goes through", () => {
+throughBothDoors((door) => {
+  const serveHere: typeof serve = (fetch, options) => serve(fetch, { ...options, door })
+
   const noise = crypto.getRandomValues(new Uint8Array(65_536))
   const body = Buffer.alloc(50 * MB, noise)
   const digest = (bytes: Uint8Array) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex")
   const client = { tls: { cert: billing.cert, key: billing.key, ca: authority.cert } }
 
   test("50 MB up and down arrive as they were", async () => {
-    const { url } = serve(async (request) => new Response(await request.bytes()))
+    const { url } = serveHere(async (request) => new Response(await request.bytes()))
     const response = await fetch(url, { method: "POST", body, ...client })
     expect(digest(await response.bytes())).toBe(digest(body))
   })
@@ -230,7 +233,7 @@ describe("what goes through", () => {
   test("a service that does not read stops the client's upload, within bounded memory", async () => {
     const release = Promise.withResolvers<void>()
     let total = 0
-    const { port } = serve(async (request) => {
+    const { port } = serveHere(async (request) => {
       await release.promise
       for await (const chunk of request.body!) total += chunk.length
       return new Response(String(total))
@@ -266,7 +269,7 @@ describe("what goes through", () => {
 
   test("a client that does not read stops the service's answer", async () => {
     let pulled = 0
-    const { port } = serve(
+    const { port } = serveHere(
       () =>
         new Response(
           new ReadableStream({
@@ -298,7 +301,7 @@ describe("what goes through", () => {
   test("[F-18] a client that takes nothing of its answer is given up, as at any door", async () => {
     const answer = () =>
       new ReadableStream({ pull: (controller) => controller.enqueue(body.subarray(0, MB)) })
-    const served = serve(() => new Response(answer()), { server: { body_timeout: "1s" } })
+    const served = serveHere(() => new Response(answer()), { server: { body_timeout: "1s" } })
     const raw = await openTls(served.port, billing)
     raw.socket.pause()
     raw.send(GET)
@@ -310,7 +313,7 @@ describe("what goes through", () => {
   test("[F-30] a client that leaves cancels the request at the service", async () => {
     let aborted = false
     let asked = false
-    const served = serve((request) => {
+    const served = serveHere((request) => {
       asked = true
       request.signal.addEventListener("abort", () => {
         aborted = true
@@ -335,7 +338,7 @@ describe("what goes through", () => {
         },
       },
     })
-    const { url } = serve(undefined, { instances: [`http://127.0.0.1:${raw.port}`] })
+    const { url } = serveHere(undefined, { instances: [`http://127.0.0.1:${raw.port}`] })
     const answer = fetch(url, client).then((response) => response.text())
     await expect(answer).rejects.toThrow()
     raw.stop(true)
@@ -343,7 +346,7 @@ describe("what goes through", () => {
 
   test("a WebSocket is relayed, with messages both ways and its close code", async () => {
     const service = startWsService()
-    const { port, arrivals } = serve(undefined, { instances: [`http://127.0.0.1:${service.port}`] })
+    const { port, arrivals } = serveHere(undefined, { instances: [`http://127.0.0.1:${service.port}`] })
     const ws = await openWs(`wss://127.0.0.1:${port}/ws`, client as never)
     ws.socket.send("hello")
     await until(() => ws.messages.length > 0, "the echo")
@@ -358,7 +361,7 @@ describe("what goes through", () => {
   test("closing the door lets the request in flight finish and takes no new client", async () => {
     const release = Promise.withResolvers<void>()
     let asked = false
-    const { port, door } = serve(async (request) => {
+    const { port, door } = serveHere(async (request) => {
       if (request.url.endsWith("/idle")) return new Response("ok")
       asked = true
       await release.promise
