@@ -8,6 +8,7 @@ import { makeLimits } from "../test/support/limits.ts"
 import { compilePolicy } from "../test/support/policy.ts"
 import { makePrincipal } from "../test/support/principal.ts"
 import { rssMb } from "../test/support/proc.ts"
+import { refusals } from "./refusals.ts"
 
 const KEYS = 1_000_000
 const REQUESTS = 300_000
@@ -38,7 +39,8 @@ export async function limits(): Promise<boolean> {
   console.log(
     `${small ? "PASS" : "FAIL"}: ${KEYS} callers in ${addedMb.toFixed(0)} MB (target ≤ ${TARGET_MB})`,
   )
-  return fast && small
+  const cheap = await refusals()
+  return fast && small && cheap
 }
 
 function measure(name: string, options: object, client: (i: number) => string, asUser = false): number {
