@@ -31,6 +31,13 @@ export const RedisSchema = Type.Union(
         default: false,
         description: "Connect by TLS, with `sentinels` or `nodes`; certificates are verified.",
       }),
+      ca: Type.Optional(
+        Type.String({
+          minLength: 1,
+          description:
+            "PEM file of the authorities its certificate must come from, instead of those of the system; by TLS.",
+        }),
+      ),
       prefix: Type.String({
         pattern: "^[A-Za-z0-9_.:-]{1,64}$",
         default: "gatehouse",
@@ -50,7 +57,7 @@ export const RedisSchema = Type.Union(
   ],
   {
     description:
-      "What several machines share: rate limits. `redis://host:6379`, or a mapping with one of `url`, `sentinels` and `nodes`. Absent: every machine is on its own.",
+      "What several machines share: rate limits, blocks of clients. `redis://host:6379`, or a mapping with one of `url`, `sentinels` and `nodes`. Absent: every machine is on its own.",
   },
 )
 
@@ -72,6 +79,8 @@ export interface RedisSettings {
   readonly password: string | undefined
   readonly sentinelPassword: string | undefined
   readonly tls: boolean
+  /** PEM file; `undefined`: the authorities of the system. */
+  readonly ca: string | undefined
   readonly prefix: string
   readonly connectTimeoutMs: number
   /** Redis counts as away when an answer takes longer. */
@@ -89,7 +98,8 @@ export function toRedisSettings(config: RedisConfig): RedisSettings | string {
     typeof config === "string"
       ? { url: config, tls: false, prefix: "gatehouse", connect_timeout: 2000, command_timeout: 500 }
       : config
-  const { url, sentinels, nodes, name, username, password, sentinel_password, tls, prefix } = {
+  const { url, sentinels, nodes, name, username, password, sentinel_password, tls, ca, prefix } = {
+    ca: undefined,
     sentinels: undefined,
     nodes: undefined,
     name: undefined,
@@ -106,12 +116,15 @@ export function toRedisSettings(config: RedisConfig): RedisSettings | string {
     password,
     sentinelPassword: sentinel_password,
     tls,
+    ca,
     prefix,
     connectTimeoutMs,
     commandTimeoutMs,
   }
   if ([url, sentinels, nodes].filter((each) => each !== undefined).length !== 1)
     return "needs exactly one of url, sentinels and nodes"
+  if (ca !== undefined && !tls && !url?.startsWith("rediss:"))
+    return "ca says whom to trust by TLS: write rediss:// in the URL, or tls: true"
   if (url !== undefined) {
     const problem = urlProblem(url, username ?? password, tls)
     return problem ?? { target: { kind: "server", url }, ...rest }
