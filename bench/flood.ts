@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { exchange, type FloodOrder, type FloodReport } from "./flood_worker.ts"
 import { openGateway } from "./gateway.ts"
@@ -38,10 +39,12 @@ export async function flood(): Promise<boolean> {
     await Bun.sleep(BEFORE_MS)
     const before = user.take()
 
+    const core = threadTimes(gateway.pid)
     const startedAt = performance.now()
     const counts = await unleash({ port: gateway.port, attackers: ATTACKERS, forMs: FLOOD_MS })
     const { blockedAtMs } = counts
     const during = user.take()
+    const share = coreShare(core, threadTimes(gateway.pid))
     const lastBlockedS = Math.max(...blockedAtMs.values()) / 1000
 
     const probe = [...blockedAtMs.keys()].slice(0, 20)
@@ -65,6 +68,9 @@ export async function flood(): Promise<boolean> {
     )
     console.log(
       `blocked:               ${blockedAtMs.size} of ${ATTACKERS} addresses, the last after ${lastBlockedS.toFixed(2)} s; let in again ${longestS.toFixed(1)} s after (blocks of ${BLOCK_S} s)`,
+    )
+    console.log(
+      `the worker:            had the core for ${Math.round(share * 100)} % of the time it wanted it, as other programs had it too`,
     )
     const ok =
       before.failed + during.failed + after.failed === 0 &&
@@ -145,6 +151,31 @@ async function comesBack(address: string, port: number): Promise<number> {
     if (text.startsWith("HTTP/1.1 200")) return performance.now()
     await Bun.sleep(100)
   }
+}
+
+/** Nanoseconds each thread has run and has waited to run. */
+function threadTimes(pid: number): ReadonlyMap<string, readonly [ran: number, waited: number]> {
+  const tasks = `/proc/${pid}/task`
+  return new Map(
+    readdirSync(tasks).map((task) => {
+      const [ran = 0, waited = 0] = readFileSync(`${tasks}/${task}/schedstat`, "latin1")
+        .split(" ")
+        .map(Number)
+      return [task, [ran, waited]]
+    }),
+  )
+}
+
+/** Of the time the busiest thread could have run in, how much it did: below a half the figures tell of the machine. */
+function coreShare(before: ReturnType<typeof threadTimes>, after: ReturnType<typeof threadTimes>): number {
+  let [most, share] = [0, 1]
+  for (const [task, [ran, waited]] of after) {
+    const [ranBefore = 0, waitedBefore = 0] = before.get(task) ?? []
+    if (ran - ranBefore <= most) continue
+    most = ran - ranBefore
+    share = most / (most + waited - waitedBefore)
+  }
+  return share
 }
 
 function quantile(times: readonly number[], q: number): number {
