@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { checkAnswers } from "./check_answers.ts"
 import { type Contender, has, type Job, type Opened, openContender } from "./contenders/contender.ts"
 import { h2load } from "./h2load.ts"
@@ -63,8 +66,9 @@ export async function compare(comparison: Comparison, length: Length): Promise<R
   })
   const rows = present.map((contender) => ({ contender, samples: [] as Sample[] }))
   const upstream = await openUpstream(LOAD_CORE)
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-"))
   try {
-    const script = wrkScript(comparison.asked, comparison.job.tokens)
+    const script = wrkScript(comparison.asked, comparison.job.tokens, directory)
     for (let round = 0; round < length.rounds; round++)
       for (const { contender, samples } of rows) {
         const turn = { contender, comparison, length, script, upstreamPort: upstream.port }
@@ -72,6 +76,7 @@ export async function compare(comparison: Comparison, length: Length): Promise<R
       }
   } finally {
     await upstream.process.stop()
+    rmSync(directory, { recursive: true })
   }
   return rows.map(({ contender: { name, kind, version }, samples }) => ({
     name,

@@ -12,15 +12,19 @@ export interface AskedFor {
   readonly expect: (body: string) => boolean
 }
 
-/** A script for wrk that asks so, each time with the next token; `undefined`: wrk needs none. */
-export function wrkScript({ path, bodyBytes }: AskedFor, tokens: Tokens | undefined): string | undefined {
+/** Writes a script for wrk that asks so, each time with the next token; `undefined`: wrk needs none. */
+export function wrkScript(
+  { path, bodyBytes }: AskedFor,
+  tokens: Tokens | undefined,
+  directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-")),
+): string | undefined {
   if (bodyBytes === undefined && tokens === undefined) return undefined
   const method = bodyBytes === undefined ? "GET" : "POST"
   const body = bodyBytes === undefined ? "nil" : `string.rep("x", ${bodyBytes})`
   const headers = (tokens?.valid ?? [undefined]).map((token) =>
     token === undefined ? "{}" : `{ authorization = "Bearer ${token}" }`,
   )
-  const file = join(mkdtempSync(join(tmpdir(), "gatehouse-bench-")), "requests.lua")
+  const file = join(directory, "requests.lua")
   writeFileSync(
     file,
     `local requests, turn = {}, 0
