@@ -32,8 +32,15 @@ export function checkDiscovery(decoded: Decoded, report: Report): void {
       )
   }
   if (discovery.routes !== undefined) {
-    const pattern = parsePattern(discovery.routes.replace("{service}", "service"))
-    if (typeof pattern === "string") report.problem(["discovery", "routes"], pattern, discovery.routes)
+    const parts = discovery.routes.split("{service}")
+    const pattern = parsePattern(parts.join("service"))
+    const problem =
+      parts.length !== 2 || !parts[0]!.endsWith("/") || /^[^/]/.test(parts[1]!)
+        ? "must have {service} as one of its segments, as in /api/v1/{service}/*"
+        : typeof pattern === "string"
+          ? pattern
+          : undefined
+    if (problem !== undefined) report.problem(["discovery", "routes"], problem, discovery.routes)
   }
   for (const [name, service] of Object.entries(services)) {
     checkDiscover(decoded, service, ["services", name], report)

@@ -275,7 +275,7 @@ const DiscoverySchema = strictObject(
   {
     routes: Type.Optional(
       Type.String({
-        pattern: "^/([^{}]*/)?\\{service\\}(/[^{}]*)?$",
+        pattern: "^/",
         description:
           "Path of a route for each registered service that config does not name, e.g. `/api/v1/{service}/*`. Without it they have none.",
       }),

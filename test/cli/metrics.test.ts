@@ -182,6 +182,9 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_metrics_dropped_total", {}, 0],
     ["gatehouse_breaker_state", FAILING, 2],
     ["gatehouse_breaker_transitions_total", { ...FAILING, to: "open" }, 1],
+    ["gatehouse_service_status", { service: "good" }, 0],
+    ["gatehouse_service_status", FAILING, 2],
+    ["gatehouse_instance_draining", GOOD_INSTANCE, 0],
     ["gatehouse_instance_healthy", GOOD_INSTANCE, 1],
     ["gatehouse_instance_in_flight", GOOD_INSTANCE, 2],
     ["gatehouse_instance_ejected", DEAD, 1],
@@ -204,6 +207,11 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_redis_up",
     "gatehouse_limit_sync_total",
     "gatehouse_block_sync_total",
+    // Shown by test/e2e/discovery.test.ts: they need instances that come and go.
+    "gatehouse_service_events_total",
+    "gatehouse_instance_events_total",
+    "gatehouse_discovery_instances",
+    "gatehouse_discovery_updates_total",
     "gatehouse_store_queries_total",
     "gatehouse_store_query_seconds_total",
   ])

@@ -74,3 +74,23 @@ test("the requests in flight of a dead worker are taken back, those of the other
   states[0]!.end(0)
   expect(states[0]!.inFlight).toBe(1)
 })
+
+test("[T-6.1] an instance that comes back has its own record again, and the requests in flight it had", () => {
+  const memory = createUpstreamMemory(1)
+  const directory = new SlotDirectory(memory, () => 5)
+  const both = { s: serviceConfig({ instances: [A, B] }) }
+  const key = instanceKey("s", A)
+  const slot = directory.assign(both).instances[key]!
+  const before = new InstanceState(memory, slot)
+  before.begin(0)
+  before.setDraining(true)
+  before.eject(1000, 1)
+  const generation = before.ejectionGeneration
+  directory.assign({ s: serviceConfig({ instances: [B] }) })
+  expect(directory.assign(both).instances[key]).toBe(slot)
+  const after = new InstanceState(memory, slot)
+  expect([after.inFlight, after.draining, after.ejectedUntil]).toEqual([1, false, 0])
+  expect(after.ejectionGeneration).not.toBe(generation)
+  after.end(0)
+  expect(after.inFlight).toBe(0)
+})

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test"
 import { now } from "../../src/lib/clock.ts"
+import { touchService } from "../../src/upstream/candidates.ts"
 import { describeServices } from "../../src/upstream/describe.ts"
 import { forward } from "../../src/upstream/forward.ts"
 import { createUpstreamMemory } from "../../src/upstream/memory.ts"
@@ -98,4 +99,39 @@ test("[T-6.5 C-8.8] the view of services tells health, ejection and circuit from
   breaker!.record(permit, "failure", 6000)
   expect(view(6001)[0]).toMatchObject({ status: "down", breaker: { state: "open", retryAfterMs: 59_999 } })
   expect(view(6001)[1]).toMatchObject({ name: "t", status: "healthy", breaker: undefined })
+})
+
+test("[T-6.1] an instance that comes back within a minute has its connections still, and none is left over", () => {
+  const { apply, upstreams } = make()
+  const first = apply({ s: { instances: [A, B] } }).services.get("s")!
+  for (let round = 0; round < 5; round++) {
+    apply({ s: { instances: [B] } })
+    apply({ s: { instances: [A, B] } })
+  }
+  const last = apply({ s: { instances: [A, B] } }).services.get("s")!
+  expect(last.instances[0]).toBe(first.instances[0]!)
+  expect([...upstreams.instances()].length).toBe(2)
+})
+
+test("[T-6.1] one service compiled anew leaves the others as they are", () => {
+  const { apply, upstreams } = make()
+  const { services, configs, slots } = apply({ s: { instances: [A] }, t: { instances: [A, B] } })
+  const updated = upstreams.update({ t: configs.t! }, slots)
+  expect([...updated.keys()]).toEqual(["t"])
+  expect(updated.get("t")!.instances).toEqual([...services.get("t")!.instances])
+  expect([...upstreams.instances()].length).toBe(3)
+})
+
+test("[T-6.1] who is draining gets nothing new, even where all others are out", () => {
+  const { apply, memory } = make()
+  const { services, slots } = apply({ s: { instances: [A, B] } })
+  const [one, other] = services.get("s")!.members
+  one!.state.setDraining(true)
+  other!.state.setHealth(false, 0)
+  touchService(memory, slots.services.s!)
+  // One of one is out: that is a panic, in which all are asked but who is draining.
+  expect(services.get("s")!.candidates.at(now()).list).toEqual([other!])
+  other!.state.setDraining(true)
+  touchService(memory, slots.services.s!)
+  expect(services.get("s")!.candidates.at(now()).list).toEqual([])
 })
