@@ -26,6 +26,10 @@ async function run(command: CommandName, args: readonly string[], output: Output
       return check(args, output)
     case "explain":
       return (await import("./explain.ts")).explain(args, output)
+    case "services":
+      return (await import("./services.ts")).services(args, output)
+    case "drain":
+      return (await import("./drain.ts")).drain(args, output)
     case "backup":
       return (await import("./backup.ts")).backup(args, output)
     case "restore":

@@ -7,6 +7,7 @@ import { peopleRoutes } from "../admin/people/routes.ts"
 import { builtinRoutes } from "../admin/public.ts"
 import { quotaRoutes } from "../admin/quotas/routes.ts"
 import { adminRegistryRoutes } from "../admin/registry/admin_routes.ts"
+import { drainRoutes } from "../admin/registry/drain_routes.ts"
 import { PUBLIC_PORT } from "../admin/registry/public_port.ts"
 import { type RegistryRoutesDeps, registryRoutes } from "../admin/registry/routes.ts"
 import { randomToken } from "../admin/token.ts"
@@ -221,6 +222,11 @@ function startAdmin(
       peopleRoutes({ context: identity.context, config: () => control.config }),
       quotaRoutes({ context: identity.context, config: () => control.config }),
       adminRegistryRoutes(registry),
+      drainRoutes({
+        ...registry,
+        services: () => control.services(),
+        drainInstance: (service, url, on) => control.drainInstance(service, url, on),
+      }),
     ],
     ready: () => !control.draining,
     services: () => control.services(),

@@ -11,6 +11,10 @@ interface Command {
 const CONFIG = `  -c, --config FILE   YAML, JSON or TOML. Otherwise $GATEHOUSE_CONFIG, then gatehouse.yaml, .yml, .json or
                       .toml in this directory, then the environment alone (<NAME>_SERVICE_URL=…).`
 
+const ADMIN = `${CONFIG}
+      --admin URL     the admin port, such as http://10.0.0.5:9080; otherwise that of the config
+      --token TOKEN   its token; otherwise $GATEHOUSE_ADMIN_TOKEN, then that of the config`
+
 /** Every command, in the order of the list. */
 export const COMMANDS = {
   serve: {
@@ -30,6 +34,21 @@ export const COMMANDS = {
   -H, --header LINE   a header of the request, such as 'X-Beta: 1'; may be repeated
 
   URL is absolute or a path; with a path the host is localhost, unless a Host header is given.`,
+  },
+  services: {
+    arguments: "[-c FILE | --admin URL --token TOKEN] [--json]",
+    summary: "list services and instances of a running gateway, and how they are",
+    details: `${ADMIN}
+      --json          as the admin API tells it`,
+  },
+  drain: {
+    arguments: "SERVICE INSTANCE [--undo] [-c FILE | --admin URL --token TOKEN]",
+    summary: "send an instance of a running gateway nothing new; what it works on it finishes",
+    details: `  INSTANCE            URL or host:port, or the id of a registered one
+      --undo          send it requests again
+${ADMIN}
+
+  A registered instance drains on all machines that share a Redis, any other on the one that is asked.`,
   },
   demo: {
     arguments: "",
@@ -100,7 +119,7 @@ usage: gatehouse COMMAND [ARGUMENTS]
 ${rows.join("\n")}
   help [COMMAND]        show this, or more about a command
 
-exit codes: 0 fine, 1 config or usage, 2 cannot start
+exit codes: 0 fine, 1 config or usage, 2 cannot start or no answer from the gateway
 `
 }
 
