@@ -22,7 +22,7 @@ const usedOf = async (gateway: GatewayProcess, subject: string) =>
   Number((await (await gateway.admin(`/admin/v1/quotas/stories/subjects/${subject}`)).json()).used)
 
 for (const [name, freshUrl] of STORES)
-  test(`[F-43 V-rl.2] killed in the midst of requests, a gateway on ${name} forgets no unit of an answer that came, and has counted no more than were asked for`, async () => {
+  test(`[F-43] [V-rl.2] killed in the midst of requests, a gateway on ${name} forgets no unit of an answer that came, and has counted no more than were asked for`, async () => {
     const config = storiesConfig(await freshUrl(), { ...MONTH, limits: { basic: 1_000_000, premium: 1 } })
     let answered = 0
     for (let round = 0; round < 3; round++) {

@@ -1,4 +1,5 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
+import { endBlockMachines, startBlockMachine } from "../support/block_machine.ts"
 import { endMachines, sharedBucket, startMachine } from "../support/limit_machine.ts"
 import { endRedis, type RedisServer, startRedis } from "../support/redis.ts"
 import { until, untilAsked } from "../support/until.ts"
@@ -7,6 +8,7 @@ setDefaultTimeout(30_000)
 
 afterEach(async () => {
   endMachines()
+  endBlockMachines()
   await endRedis()
 })
 
@@ -113,4 +115,34 @@ test("[V-rl.7] [F-41] in a Cluster all limits are on one node, and are found whe
     return (await to.client.dbsize()) === 2
   }, "the new node to be told")
   expect(b.redis.up).toBe(true)
+})
+
+test("[T-5.5] [F-41] in a Cluster all blocks are on one node, and are told again to the one they move to", async () => {
+  const nodes = await startCluster()
+  const config = {
+    nodes: [`127.0.0.1:${nodes[0]!.port}`],
+    tls: false,
+    prefix: "gatehouse",
+    connect_timeout: 2000,
+    command_timeout: 500,
+  }
+  const a = await startBlockMachine(config)
+  const b = await startBlockMachine(config)
+  a.keeper.block("192.0.2.1", 3_600_000, "")
+  await until(() => b.left("192.0.2.1") !== undefined, "b to hear of it")
+  const sizes = await Promise.all(nodes.map(({ client }) => client.dbsize()))
+  expect(sizes.filter((size) => size > 0)).toEqual([3])
+  // Their slot goes to another node, without its data, as after the loss of both.
+  const slot = await nodes[0]!.client.call("CLUSTER", "KEYSLOT", "{gatehouse:blocks}:states")
+  const from = sizes.findIndex((size) => size > 0)
+  const to = nodes[(from + 1) % 3]!
+  const id = (await to.client.call("CLUSTER", "MYID")) as string
+  await nodes[from]!.client.flushall()
+  for (const { client } of nodes) await client.call("CLUSTER", "SETSLOT", String(slot), "NODE", id)
+  await untilAsked(
+    async () => (await to.client.hlen("{gatehouse:blocks}:states")) === 3,
+    "the new node to be told",
+  )
+  b.keeper.unblock("192.0.2.1")
+  await until(() => a.left("192.0.2.1") === undefined, "a to hear of its end")
 })
