@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { lengthOfRun } from "./compare.ts"
 import { type Job, openContender } from "./contenders/contender.ts"
@@ -30,14 +32,16 @@ export async function latency(): Promise<boolean> {
 
 async function measure(name: string, job: Job, tokens: Tokens | undefined): Promise<boolean> {
   const { rounds, seconds, warmUpSeconds } = lengthOfRun()
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-"))
   const upstream = await openUpstream(LOAD_CORE)
   const gateway = await openContender(gatehouse("Gatehouse"), job, upstream.port)
   try {
     const url = `http://127.0.0.1:${gateway.port}${JSON_REQUEST.path}`
-    const script = wrkScript(JSON_REQUEST, tokens)
+    const script = wrkScript(JSON_REQUEST, tokens, directory)
     await wrk(url, CONNECTIONS, warmUpSeconds, script)
     const most = await wrk(url, CONNECTIONS, seconds, script)
     const rate = Math.floor((most.requests / most.seconds) * SHARE_OF_SATURATION)
+    if (rate < 1) throw new Error(`no saturation: ${most.requests} requests in ${most.seconds} s`)
     const through: SloReport[] = []
     const direct: SloReport[] = []
     for (let round = 0; round < rounds; round++) {
@@ -51,6 +55,7 @@ async function measure(name: string, job: Job, tokens: Tokens | undefined): Prom
   } finally {
     await gateway.process.stop()
     await upstream.process.stop()
+    rmSync(directory, { recursive: true })
   }
 }
 

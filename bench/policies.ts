@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { ORDER } from "../src/policies/order.ts"
@@ -91,7 +91,8 @@ export async function policies(): Promise<boolean> {
   const { rounds, seconds, warmUpSeconds } = lengthOfRun()
   const measured = toMeasured()
   const tokens = createTokens("HS256")
-  const scripts = writeScripts(tokens.valid[0]!)
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-"))
+  const scripts = writeScripts(directory, tokens.valid[0]!)
   const upstream = await openUpstream(LOAD_CORE)
   const gateway = await openGateway(
     {
@@ -124,6 +125,7 @@ export async function policies(): Promise<boolean> {
   } finally {
     await gateway.stop()
     await upstream.process.stop()
+    rmSync(directory, { recursive: true })
   }
 }
 
@@ -155,8 +157,7 @@ function toMeasured(): readonly Measured[] {
 }
 
 /** Scripts for wrk of the small POST and the large GET: both carry what every policy looks for. */
-function writeScripts(token: string): { small: string; large: string } {
-  const directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-"))
+function writeScripts(directory: string, token: string): { small: string; large: string } {
   const headers = {
     authorization: `Bearer ${token}`,
     accept: "application/json, */*;q=0.8",

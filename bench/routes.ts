@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { lengthOfRun } from "./compare.ts"
@@ -31,10 +31,11 @@ interface Site {
 /** What many routes cost: CPU a request of 10, 1,000 and 10,000, in turns, and what loading them takes. */
 export async function routes(): Promise<boolean> {
   const { rounds, seconds, warmUpSeconds } = lengthOfRun()
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-"))
   const upstream = await openUpstream(LOAD_CORE)
   const sites: Site[] = []
   try {
-    for (const size of SIZES) sites.push(await open(size, upstream.port))
+    for (const size of SIZES) sites.push(await open(size, upstream.port, directory))
     // The first round is the warm-up of just-in-time compilers.
     for (let round = 0; round <= rounds; round++)
       for (const site of sites) await measure(site, round > 0 ? seconds : warmUpSeconds, round > 0)
@@ -42,10 +43,11 @@ export async function routes(): Promise<boolean> {
   } finally {
     for (const { gateway } of sites) await gateway.stop()
     await upstream.process.stop()
+    rmSync(directory, { recursive: true })
   }
 }
 
-async function open(size: number, upstreamPort: number): Promise<Site> {
+async function open(size: number, upstreamPort: number, directory: string): Promise<Site> {
   const config = (timeoutS: number) => ({
     server: { workers: 1 },
     log: { level: "info" },
@@ -70,7 +72,7 @@ async function open(size: number, upstreamPort: number): Promise<Site> {
     reloads.push(performance.now() - at)
   }
   const reloadCpuMs = (cpuUs([gateway.pid]) / 1000 - loadCpuMs) / RELOADS
-  const script = writeScript(size)
+  const script = writeScript(size, join(directory, `${size}.lua`))
   return {
     size,
     gateway,
@@ -92,13 +94,12 @@ function template(i: number): string {
 }
 
 /** 1,000 paths, spread over all routes, of the three kinds in the same shares whatever their number. */
-function writeScript(size: number): string {
+function writeScript(size: number, file: string): string {
   const paths = Array.from({ length: PATHS }, (_, k) => {
     const groups = size / 10
     const i = (k % 10) + 10 * Math.floor((Math.floor(k / 10) * groups) / (PATHS / 10))
     return `${template(i).replace(":tenant", `tenant${k}`).replace(":id", `${k}`).replace("*", `a/${k}.png`)}?k=${k}`
   })
-  const file = join(mkdtempSync(join(tmpdir(), "gatehouse-bench-")), "paths.lua")
   writeFileSync(
     file,
     `local requests, turn = {}, 0
