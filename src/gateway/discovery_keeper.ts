@@ -180,6 +180,8 @@ export class DiscoveryKeeper {
       this.#onHeard()
       this.#changed()
     })
+    // A file that could be read has been by now.
+    if (told.source === "file") known.heard = true
   }
 
   #refuse({ source, service, instance, reason }: Refused, log: Log): void {
