@@ -2,6 +2,7 @@ import { didYouMean } from "../lib/suggest.ts"
 import { type LimitOptions, limitsOf, nameOf, partsOf } from "../policies/limit_options.ts"
 import { toRedisSettings } from "../store/redis_settings.ts"
 import type { Decoded } from "./decode.ts"
+import { readCertificates, unreadable } from "./pem.ts"
 import type { Path } from "./problem.ts"
 import type { Report } from "./report.ts"
 
@@ -19,6 +20,7 @@ export function checkLimits(decoded: Decoded, report: Report): void {
     report.problem(["limits", "sync_interval"], "must be 10ms to 5s")
   const redis = config.redis === undefined ? undefined : toRedisSettings(config.redis)
   if (typeof redis === "string") report.problem(["redis"], redis)
+  else if (redis?.ca !== undefined) checkAuthorities(redis.ca, report)
   collect(config.defaults.rate_limit, ["defaults", "rate_limit"])
   for (const [i, route] of config.routes.entries())
     collect(route.rate_limit, ["routes", routeIndex[i]!, "rate_limit"])
@@ -28,6 +30,14 @@ export function checkLimits(decoded: Decoded, report: Report): void {
   for (const [limit, at] of places)
     if (limit.exact)
       report.warning([...at, "exact"], "has no effect: there is no redis to share the limit by")
+}
+
+function checkAuthorities(file: string, report: Report): void {
+  try {
+    readCertificates(file)
+  } catch (error) {
+    report.problem(["redis", "ca"], unreadable(error, "PEM certificates"), file)
+  }
 }
 
 function checkCallers({ config }: Decoded, limit: LimitOptions, at: Path, report: Report): void {

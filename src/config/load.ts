@@ -113,6 +113,9 @@ function resolveFiles(config: Decoded["config"], directory: string): void {
   if (tls !== undefined)
     Object.assign(tls, { cert: resolve(directory, tls.cert), key: resolve(directory, tls.key) })
   if (tls?.client_ca !== undefined) Object.assign(tls, { client_ca: resolve(directory, tls.client_ca) })
+  const { redis } = config
+  if (typeof redis === "object" && redis.ca !== undefined)
+    Object.assign(redis, { ca: resolve(directory, redis.ca) })
   const { client_cert_ca } = config.server
   if (client_cert_ca !== undefined)
     Object.assign(config.server, { client_cert_ca: resolve(directory, client_cert_ca) })

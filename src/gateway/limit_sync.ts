@@ -144,9 +144,9 @@ export class LimitSync {
     return false
   }
 
-  /** Of the time since the last round only so much counts: what was used before has come back. */
+  /** Of the time since the last round only so much counts: what was used before has come back. Never below 0. */
   #elapsed(at: number): number {
-    return Math.min(at - this.#toldUntil, Math.max(REMEMBERED_MS, 2 * this.#intervalMs))
+    return Math.max(0, Math.min(at - this.#toldUntil, Math.max(REMEMBERED_MS, 2 * this.#intervalMs)))
   }
 
   #collect(max: number, at: number): Spent[] {

@@ -1,4 +1,5 @@
 import type { EventEmitter } from "node:events"
+import { readFileSync } from "node:fs"
 import type { Redis as Client, Cluster, RedisOptions } from "ioredis"
 import { after } from "../lib/after.ts"
 import type { Log } from "../observe/log.ts"
@@ -156,7 +157,7 @@ function pauseMs(attempt: number, random: () => number): number {
   return Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + random() / 2)
 }
 
-/** Begins to connect and does not wait. The library is loaded here, as most gateways need none. */
+/** Begins to connect and does not wait. Throws when the file of authorities cannot be read. The library is loaded here, as most gateways need none. */
 export async function openRedis(
   settings: RedisSettings,
   scripts: readonly Script[],
@@ -165,7 +166,8 @@ export async function openRedis(
   const { Cluster, Redis: Client } = await import("ioredis")
   const { target, username, password, sentinelPassword, connectTimeoutMs } = settings
   const pause = (attempt: number): number => pauseMs(attempt, deps.random)
-  const tls = settings.tls ? { tls: {} } : {}
+  const ca = settings.ca === undefined ? {} : { ca: readFileSync(settings.ca, "utf8") }
+  const tls = settings.tls ? { tls: ca } : {}
   const common: RedisOptions & Legacy = {
     replyMapping: "legacy",
     ...(username !== undefined && { username }),
@@ -183,7 +185,11 @@ export async function openRedis(
   switch (target.kind) {
     case "server":
       return new Redis(
-        new Client(target.url, { ...common, enableAutoPipelining: true }),
+        new Client(target.url, {
+          ...common,
+          ...(settings.ca !== undefined && { tls: ca }),
+          enableAutoPipelining: true,
+        }),
         scripts,
         settings,
         deps,

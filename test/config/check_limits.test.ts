@@ -98,3 +98,10 @@ test("[C-6.7] a quota may exempt classes by the same rules", () => {
   expect(findings(file({})).join()).toContain("routes[0].quota.exempt.priority: no request of this route")
   expect(findings(file({ priority: { header: "x-class" } }))).toEqual([])
 })
+
+test("[I-rl.redis] authorities of Redis must be a file of certificates, and of use", () => {
+  const redis = { url: "rediss://a", ca: "/does/not/exist.pem" }
+  expect(findings({ redis, routes: [route({ rate: "1/s" })] })).toEqual(["redis.ca: there is no such file"])
+  const plain = { ...redis, url: "redis://a" }
+  expect(findings({ redis: plain, routes: [route({ rate: "1/s" })] }).join()).toContain("write rediss://")
+})

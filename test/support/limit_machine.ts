@@ -67,11 +67,12 @@ export class LimitMachine {
   }
 }
 
-/** `intervalMs` 0: nothing is told unless the test calls `sync.sync()`. */
+/** `intervalMs` 0: nothing is told unless the test calls `sync.sync()`. `away`: it will get no connection to Redis. */
 export async function startMachine(
   config: RedisConfig,
   intervalMs = 0,
   now: Clock = realNow,
+  away = false,
 ): Promise<LimitMachine> {
   const settings = toRedisSettings(config)
   if (typeof settings === "string") throw new Error(settings)
@@ -82,6 +83,7 @@ export async function startMachine(
     onUp: () => {},
   })
   const machine = new LimitMachine(redis, log, intervalMs, now)
+  if (away) return machine
   await until(() => redis.connected, "a connection to Redis")
   // The first round learns the common key.
   if (intervalMs > 0) await machine.sync.start()
