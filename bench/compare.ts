@@ -47,13 +47,13 @@ export interface Row {
   readonly samples: readonly Sample[]
 }
 
-/** `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3) and `BENCH_WARM_UP_SECONDS` (3). */
+/** `BENCH_ROUNDS` (5), `BENCH_SECONDS` (3) and `BENCH_WARM_UP_SECONDS` (4). */
 export function lengthOfRun(): Length {
   const of = (name: string, usual: number) => Number(process.env[name] ?? usual)
   return {
     rounds: of("BENCH_ROUNDS", 5),
     seconds: of("BENCH_SECONDS", 3),
-    warmUpSeconds: of("BENCH_WARM_UP_SECONDS", 3),
+    warmUpSeconds: of("BENCH_WARM_UP_SECONDS", 4),
   }
 }
 
