@@ -119,6 +119,47 @@ test("[F-42] who waits as long as it is told is let through, whatever the clock 
   )
 })
 
+test("[F-42] each jump of the clock, forward or back, forgives a key one bucket at most, whichever thread asks", () => {
+  const step = fc.record({
+    passMs: fc.nat(2000),
+    // One step in ten or so is a jump of up to an hour.
+    jumpMs: fc.oneof(
+      { weight: 9, arbitrary: fc.constant(0) },
+      { weight: 1, arbitrary: fc.integer({ min: -3_600_000, max: 3_600_000 }) },
+    ),
+    second: fc.boolean(),
+    cost: fc.integer({ min: 1, max: 3 }),
+  })
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 3000 }),
+      fc.integer({ min: 3, max: 30 }),
+      fc.array(step, { minLength: 1, maxLength: 200 }),
+      (emissionMs, burst, steps) => {
+        const memory = createLimitMemory(1)
+        const tables = [new LimitTable(memory), new LimitTable(memory)] as const
+        const decision = new Decision()
+        const bucket = { emissionMs, toleranceMs: emissionMs * burst, overflow: 3 }
+        let nowMs = 1e9
+        let passedMs = 0
+        let jumps = 0
+        let taken = 0
+        for (const { passMs, jumpMs, second, cost } of steps) {
+          nowMs += passMs + jumpMs
+          passedMs += passMs
+          if (jumpMs !== 0) jumps++
+          tables[second ? 1 : 0].take(1, 2, bucket, cost, nowMs, decision)
+          if (decision.allowed) taken += cost
+          if (taken > burst * (1 + jumps) + passedMs / emissionMs + 1e-6) return false
+          if (decision.retryAfterMs > 8 * bucket.toleranceMs + cost * emissionMs) return false
+        }
+        return true
+      },
+    ),
+    { numRuns: 500 },
+  )
+})
+
 test("a bucket of a very fast and one of a very slow rate lose nothing by rounding over a long time", () => {
   for (const [emissionMs, burst] of [
     [0.01, 1000],
