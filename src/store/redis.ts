@@ -157,7 +157,10 @@ function pauseMs(attempt: number, random: () => number): number {
   return Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + random() / 2)
 }
 
-/** Begins to connect and does not wait. Throws when the file of authorities cannot be read. The library is loaded here, as most gateways need none. */
+/**
+ * Begins to connect and does not wait. Throws when the file of authorities cannot be read. The library is loaded
+ * here, as most gateways need none.
+ */
 export async function openRedis(
   settings: RedisSettings,
   scripts: readonly Script[],
