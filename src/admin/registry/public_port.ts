@@ -12,7 +12,7 @@ const SCOPE = "registry:"
 export function servicesOf(principal: Principal | undefined): readonly string[] | Failure {
   if (principal === undefined) return fail("AUTH_ERROR", { headers: { "www-authenticate": "Bearer" } })
   const services = principal.scopes
-    .filter((scope) => scope.startsWith(SCOPE))
+    .filter((scope) => scope.startsWith(SCOPE) && scope !== SCOPE)
     .map((scope) => scope.slice(SCOPE.length))
   if (services.length > 0) return services
   return fail("FORBIDDEN", { details: { missing: { scopes: ["registry:<service>"] } } })
