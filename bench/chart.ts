@@ -34,7 +34,7 @@ const PANEL_WIDTH = WIDTH / 2
 const PANEL_HEAD = 34
 const BAR = 26
 const GAP = 12
-const NAMES = 150
+const NAMES = 172
 const FIGURES = 56
 
 use([BarChart, GridComponent, TitleComponent, SVGRenderer])

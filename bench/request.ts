@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Tokens } from "./tokens.ts"
 
@@ -16,7 +15,7 @@ export interface AskedFor {
 export function wrkScript(
   { path, bodyBytes }: AskedFor,
   tokens: Tokens | undefined,
-  directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-")),
+  directory: string,
 ): string | undefined {
   if (bodyBytes === undefined && tokens === undefined) return undefined
   const method = bodyBytes === undefined ? "GET" : "POST"

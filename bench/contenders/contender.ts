@@ -88,7 +88,12 @@ export function createSite(upstreamPort: number): Site {
 export async function openContender(contender: Contender, job: Job, upstreamPort: number): Promise<Opened> {
   const site = createSite(upstreamPort)
   const { command, env, cores } = contender.configure(job, site)
-  const running = await start(command, site.port, cores ?? CONTENDER_CORE, env, site.logFile)
+  const remove = () => rmSync(site.directory, { recursive: true, force: true })
+  const starting = start(command, site.port, cores ?? CONTENDER_CORE, env, site.logFile)
+  const running = await starting.catch((error: unknown) => {
+    remove()
+    throw error
+  })
   return {
     port: site.port,
     logFile: site.logFile,
@@ -96,7 +101,7 @@ export async function openContender(contender: Contender, job: Job, upstreamPort
       pids: running.pids,
       async stop() {
         await running.stop()
-        rmSync(site.directory, { recursive: true, force: true })
+        remove()
       },
     },
   }
