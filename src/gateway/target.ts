@@ -132,8 +132,8 @@ async function takeSmallBody(body: BodySource): Promise<Uint8Array | undefined |
 }
 
 function uploadFailure(exchange: Exchange): Failure {
-  if (exchange.uploadFault === "REQUEST_TIMEOUT") return fail("REQUEST_TIMEOUT")
-  const { body } = exchange
+  const { body, uploadFault } = exchange
+  if (uploadFault === "REQUEST_TIMEOUT" || uploadFault === "INVALID_REQUEST") return fail(uploadFault)
   const limit = limitOf(body instanceof WatchedBody ? body.source : body)
   return tooLarge(limit ?? (exchange.route as Route).maxBodyBytes)
 }

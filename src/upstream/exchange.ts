@@ -126,8 +126,8 @@ export class Exchange {
   /** W3C trace id and span id (lower-case hex), set by the trace step; "" when tracing is off. */
   traceId = ""
   spanId = ""
-  /** Why the request body stopped: too large, or too slow; "" while it is fine. */
-  uploadFault: "" | "PAYLOAD_TOO_LARGE" | "REQUEST_TIMEOUT" = ""
+  /** Why the request body stopped: malformed, too large, or too slow; "" while it is fine. */
+  uploadFault: "" | "INVALID_REQUEST" | "PAYLOAD_TOO_LARGE" | "REQUEST_TIMEOUT" = ""
   /** Work to stop when the client leaves before its answer is complete. Not a closure: it is set on every request. */
   pending: { cancel(): void } | undefined = undefined
   /** True once the client has left. */

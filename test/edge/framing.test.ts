@@ -104,6 +104,18 @@ throughBothDoors((door) => {
     }
   })
 
+  test("[F-5] chunks that break only after the service got some are refused with 400, and cut off at the service", async () => {
+    const late = openEdge({ door, script: () => undefined })
+    const client = await openClient(late.port)
+    client.send(chunked("5\r\nhello\r\n"))
+    await until(() => late.upstream.connections[0]?.received.includes("hello") === true, "the first chunk")
+    await client.send(`zz\r\n${SMUGGLED}`).ended()
+    expect(client.parsed().map((each) => each.status)).toEqual([400])
+    await until(() => late.upstream.last.closed, "the service's end to be closed")
+    expect(late.received().map((each) => [each.line, each.complete])).toEqual([["POST /x HTTP/1.1", false]])
+    late.close()
+  })
+
   test("[F-6] a long chunk extension is refused and no whole request is passed on", async () => {
     const length = door.lane ? 1025 : 20_000
     const { responses, complete } = await send(chunked(`5;${"a".repeat(length)}\r\nhello\r\n0\r\n\r\n`))

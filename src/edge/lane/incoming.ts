@@ -56,7 +56,10 @@ export class Incoming {
   read(bytes: Buffer, kept: boolean): number {
     const end = this.#decoder.decode(bytes, 0)
     if (end < 0) {
-      if (kept) this.body.breakOff("chunked framing broken")
+      if (kept) {
+        if (this.#exchange !== undefined) this.#exchange.uploadFault = "INVALID_REQUEST"
+        this.body.breakOff("chunked framing broken")
+      }
       return end
     }
     if (kept) this.#pass(bytes)
