@@ -1,4 +1,5 @@
 import { type ResponseHead, textByte, tokenByte } from "./head.ts"
+import type { Section } from "./section.ts"
 
 /**
  * Finds the body's bytes in what the connection delivers. After `decode`, `start` to `end` of the same
@@ -226,6 +227,12 @@ export function bodyDecoder(head: ResponseHead, method: string): BodyDecoder | u
   if (head.fields.chunked) return new ChunkedDecoder()
   const length = head.fields.contentLength
   return length === undefined ? new CloseDecoder() : new LengthDecoder(length)
+}
+
+/** How a request carries its body; `undefined`: it has none, or an empty one. */
+export function requestDecoder({ chunked, contentLength }: Section): BodyDecoder | undefined {
+  if (chunked) return new ChunkedDecoder()
+  return contentLength === undefined || contentLength === 0 ? undefined : new LengthDecoder(contentLength)
 }
 
 /** Ends the data of a chunk. */

@@ -24,6 +24,8 @@ export interface UpstreamRequest {
   writeHead(out: Buffer, at: number): number
   /** Called once when a whole round of the pool's sweep (25 ms) has passed without a response. */
   lasts?(): void
+  /** An interim response of status 103 came (RFC 8297). */
+  hinted?(fields: Section): void
   /**
    * Called once, after a response was given, when its body has come in whole (`complete`), broke off
    * (`aborted`) or was given up by this side (`cancelled`). For a body that came with the head that is

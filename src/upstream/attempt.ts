@@ -1,4 +1,5 @@
 import type { Body } from "../http1/body.ts"
+import type { Fields } from "../http1/fields.ts"
 import type { Asked, Asking, UpstreamRequest } from "./ask.ts"
 import type { Permit } from "./breaker.ts"
 import type { Exchange } from "./exchange.ts"
@@ -83,6 +84,10 @@ export class Attempt implements UpstreamRequest {
 
   lasts(): void {
     this.#exchange.arrival.watch?.()
+  }
+
+  hinted(fields: Fields): void {
+    this.#exchange.arrival.hint?.(fields)
   }
 
   /**

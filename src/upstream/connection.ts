@@ -48,7 +48,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
   constructor(owner: ConnectionOwner<Connection>, ask: Ask, at: number) {
     this.#owner = owner
     this.#outgoing = new Outgoing(this)
-    this.#heads = new HeadReader(owner.maxHeadBytes)
+    this.#heads = new HeadReader(owner.maxHeadBytes, this)
     this.#ask = ask
     this.#connectBy = at + owner.connectTimeoutMs
     ask.holder = this
@@ -197,6 +197,10 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     const head = this.#heads.read(bytes)
     if (head.kind === "complete") this.#answer(head, this.#heads.bytes)
     else if (head.kind === "bad") this.#fail("protocol", head.reason)
+  }
+
+  interim({ status, fields }: ResponseHead): void {
+    if (status === 103) this.#ask!.request.hinted?.(fields)
   }
 
   #answer(head: ResponseHead, bytes: Buffer): void {

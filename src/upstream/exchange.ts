@@ -36,6 +36,8 @@ export interface Arrival {
    * client has left already. Absent where the door notices anyway.
    */
   watch?(): void
+  /** Passes hints of the service on to the client, ahead of its answer (103). Absent where the door cannot. */
+  hint?(fields: Fields): void
 }
 
 /** What a door may find wrong with a request; codes of policies/failure.ts. */

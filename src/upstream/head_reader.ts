@@ -11,14 +11,16 @@ const NOTHING = Buffer.alloc(0)
 /** Finds the final response head in what a connection delivers, however it is cut into reads. */
 export class HeadReader {
   readonly #maxHeadBytes: number
+  readonly #interims: { interim(head: ResponseHead): void } | undefined
   readonly #held = new HeldHead()
   #interim = 0
   /** What the head was found in; its `headEnd` is a position in here. */
   bytes: Buffer = NOTHING
 
-  /** `maxHeadBytes` bounds each head, interim ones too. */
-  constructor(maxHeadBytes: number) {
+  /** `maxHeadBytes` bounds each head, interim ones too. `interims` is told of those; `undefined`: nobody is. */
+  constructor(maxHeadBytes: number, interims?: { interim(head: ResponseHead): void }) {
     this.#maxHeadBytes = maxHeadBytes
+    this.#interims = interims
   }
 
   /** Begins a new exchange. */
@@ -27,7 +29,7 @@ export class HeadReader {
     this.#interim = 0
   }
 
-  /** Takes the next read. Interim responses are dropped, at most 16; 101 is bad, nobody asked for it. */
+  /** Takes the next read. Interim responses are passed over, at most 16; 101 is bad, nobody asked for it. */
   read(received: Buffer): ResponseHead | HeadFault {
     const bytes = this.#held.join(received, this.#maxHeadBytes)
     if (bytes === undefined) return INCOMPLETE
@@ -41,6 +43,7 @@ export class HeadReader {
       }
       if (head.status === 101) return UNASKED
       if (++this.#interim > MAX_INTERIM) return FLOOD
+      this.#interims?.interim(head)
       at = head.headEnd
     }
     return INCOMPLETE

@@ -10,6 +10,12 @@ import type { Origin } from "../origin.ts"
 
 const SLASH = 47
 
+/** The connection a request came on. */
+export interface LaneWay {
+  readonly origin: Origin
+  hint(fields: Fields): void
+}
+
 /** A request as the lane read it: nothing is hidden, so what is malformed is known for certain. */
 export class LaneArrival implements Arrival {
   readonly method: string
@@ -26,8 +32,12 @@ export class LaneArrival implements Arrival {
   readonly protocol = "HTTP/1.1"
   readonly fault: FailureCodeOfDoor | "" = ""
 
-  constructor(head: RequestHead, body: Body, origin: Origin, startedAt: number) {
+  readonly #way: LaneWay
+
+  constructor(head: RequestHead, body: Body, way: LaneWay, startedAt: number) {
     const { method, target, fields } = head
+    const { origin } = way
+    this.#way = way
     this.method = method
     this.fields = fields
     this.body = body
@@ -63,6 +73,10 @@ export class LaneArrival implements Arrival {
     const bodiless = body !== undefined && (method === "GET" || method === "HEAD")
     if (bodiless || hasTwoCredentials(fields) || (body !== undefined && hasTwoTypes(fields)))
       this.fault = "INVALID_REQUEST"
+  }
+
+  hint(fields: Fields): void {
+    this.#way.hint(fields)
   }
 }
 

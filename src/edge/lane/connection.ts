@@ -1,6 +1,7 @@
 import type { Body } from "../../http1/body.ts"
 import type { Feed } from "../../http1/fed_body.ts"
-import { ChunkedDecoder, LengthDecoder } from "../../http1/framing.ts"
+import type { Fields } from "../../http1/fields.ts"
+import { requestDecoder } from "../../http1/framing.ts"
 import { HeldHead } from "../../http1/held_head.ts"
 import { parseRequestHead, type RequestHead } from "../../http1/request_head.ts"
 import { takeOut } from "../../lib/take_out.ts"
@@ -12,18 +13,12 @@ import { LaneArrival, NoArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
-import type { LaneLimits, LaneOwner } from "./owner.ts"
-import { Stillness } from "./stillness.ts"
+import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
+import { type Awaited, Patience } from "./patience.ts"
 import { Writer } from "./writer.ts"
 
 /** A request head with its empty line may have as many bytes as on `Bun.serve`. */
 const MAX_HEAD_BYTES = 16_384
-
-/** After the last answer, the client has this long to close its side. */
-const LINGER_MS = 10_000
-
-/** Lets a client send its body (RFC 9110 section 15.2.1). */
-const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n")
 
 /** Waiting for a request, or within its head. */
 const READING = 0
@@ -33,20 +28,22 @@ const ASKED = 1
 const ANSWERING = 2
 /** The answer is complete, the request's body is not: the rest is read and thrown away. */
 const EMPTYING = 3
-/** Another door has it. */
-const HANDED_OVER = 4
 /** No further answer; what the client still sends is thrown away. */
-const CLOSING = 5
-const GONE = 6
+const CLOSING = 4
+/** There is no socket any more, or another door has it. */
+const GONE = 5
+
+/** By state, what is waited for; while reading, it depends. */
+const AWAITED: readonly (Awaited | undefined)[] = [undefined, "answer", "answer", "rest", "close"]
 
 /**
  * A client's HTTP/1.1 connection at byte level. It takes one request at a time, in order; what the lane does not
  * speak it hands over whole, where a request begins.
  */
-export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
+export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMember {
   /** Place in the lane's list; kept by the lane. */
   slot = 0
-  readonly #origin: Origin
+  readonly origin: Origin
   readonly #owner: LaneOwner
   readonly #socket: RawSocket
   readonly #intake: Intake
@@ -59,67 +56,51 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
   #incoming: Incoming | undefined
   /** Somebody still wants that body. */
   #wanted = true
-  #other: SocketEvents | undefined
   /** The client sends no more. */
   #ended = false
   /** No further request is taken. */
   #last = false
   /** The client waits for leave to send its body. */
   #expects = false
-  readonly #still = new Stillness()
-  readonly #stuck = new Stillness()
-  /** When a sweep first saw the head that is not complete, or the connection closing; 0: it has not. */
-  #since = 0
+  readonly #patience = new Patience()
 
   constructor(socket: RawSocket, origin: Origin, owner: LaneOwner) {
     this.#socket = socket
-    this.#origin = origin
+    this.origin = origin
     this.#owner = owner
     this.#intake = new Intake(socket)
-    this.#writer = new Writer(socket, this.#stuck)
+    this.#writer = new Writer(socket, this.#patience.sent)
     this.#outgoing = new Outgoing(this.#writer, owner, this)
   }
 
   // What the socket tells.
 
   received(bytes: Buffer): void {
-    this.#still.moved = true
+    this.#patience.received.moved = true
     if (this.#state === READING) {
-      // A client that does not read its answers gets no more of them.
       if (this.#writer.empty) this.#read(bytes)
       else this.#keepAhead(bytes, 0)
-    } else if (this.#state === HANDED_OVER) this.#other!.received(bytes)
-    else if (this.#state >= CLOSING) return
+    } else if (this.#state >= CLOSING) return
     else if (this.#incoming !== undefined) this.#readBody(this.#incoming, bytes)
     else this.#keepAhead(bytes, 0)
   }
 
   drained(): void {
-    if (this.#state === HANDED_OVER) this.#other!.drained()
-    else if (!this.#writer.drained()) return
-    else if (this.#state === ANSWERING) this.#outgoing.resume()
-    else if (this.#state === READING) this.#readAhead()
+    if (!this.#writer.drained()) return
+    if (this.#state === ANSWERING) this.#outgoing.resume()
+    else if (this.#state === READING) this.#next()
     else if (this.#state === CLOSING) this.#shut()
   }
 
   endReceived(): void {
     this.#ended = true
-    if (this.#state === HANDED_OVER) this.#other!.endReceived()
-    else if (this.#exchange !== undefined) this.#leave()
+    if (this.#exchange !== undefined) this.#leave()
     else this.#close()
   }
 
-  closed(error: Error | undefined): void {
-    if (this.#state === HANDED_OVER) this.#other!.closed(error)
-    else if (this.#state !== GONE) this.#leave()
-    this.#state = GONE
+  closed(): void {
+    if (this.#state !== GONE) this.#leave()
     this.#owner.gone(this)
-  }
-
-  /** Something in here threw: neither side knows any more where it is. */
-  faulted(): void {
-    if (this.#state !== HANDED_OVER) this.#leave()
-    else this.#socket.terminate()
   }
 
   // The request.
@@ -140,18 +121,17 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
       this.#handOver(bytes)
       return
     }
-    const refusal = this.#owner.refusal(this.#origin.address)
+    const refusal = this.#owner.refusal(this.origin.address)
     if (refusal !== undefined) {
       this.#writer.write(refusal, 0, refusal.length)
       this.#close()
       return
     }
     const startedAt = this.#owner.now()
-    const { chunked, contentLength } = fields
+    const decoder = requestDecoder(fields)
     let end = head.headEnd
     let body: Body
-    if (chunked || (contentLength !== undefined && contentLength > 0)) {
-      const decoder = chunked ? new ChunkedDecoder() : new LengthDecoder(contentLength!)
+    if (decoder !== undefined) {
       end = decoder.decode(bytes, end)
       if (end < 0) {
         this.#refuse("INVALID_REQUEST")
@@ -159,11 +139,11 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
       }
       if (decoder.done) body = takeOut(bytes, decoder.start, decoder.end)
       else {
-        this.#incoming = new Incoming(this, decoder, contentLength, startedAt)
+        this.#incoming = new Incoming(this, decoder, fields.contentLength, startedAt)
         body = this.#incoming.body
       }
     }
-    const exchange = this.#owner.begin(new LaneArrival(head, body, this.#origin, startedAt))
+    const exchange = this.#owner.begin(new LaneArrival(head, body, this, startedAt))
     // Services read one line of cookies (RFC 6265 section 5.4).
     if (fields.count("cookie") > 1) exchange.requestEdits.set("cookie", fields.get("cookie")!)
     this.#last = fields.close
@@ -180,24 +160,26 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
 
   /** Answers what is no request; nobody knows where the next one would start. */
   #refuse(code: FailureCodeOfDoor): void {
-    this.#ask(this.#owner.begin(new NoArrival(code, this.#origin, this.#owner.now())))
+    this.#ask(this.#owner.begin(new NoArrival(code, this.origin, this.#owner.now())))
   }
 
   #ask(exchange: Exchange): void {
-    this.#since = 0
+    this.#patience.renew()
     this.#exchange = exchange
     this.#state = ASKED
     this.#owner.handle(exchange).then(this.#handled)
   }
 
+  /** From here on the other door has the connection. */
   #handOver(bytes: Buffer): void {
-    const other = this.#owner.handOver(this.#socket, this.#origin)
+    const other = this.#owner.handOver(this.#socket, this.origin)
     if (other === undefined) {
       this.#socket.terminate()
       return
     }
-    this.#state = HANDED_OVER
-    this.#other = other
+    this.#state = GONE
+    this.#socket.data = other
+    this.#owner.gone(this)
     other.received(bytes)
   }
 
@@ -221,15 +203,13 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
   }
 
   #resume(): void {
-    if (this.#intake.resume()) this.#still.moved = true
+    if (this.#intake.resume()) this.#patience.received.moved = true
   }
 
   /** The body's reader wants more. */
   feedMore(): void {
-    if (this.#expects) {
-      this.#expects = false
-      this.#writer.write(CONTINUE, 0, CONTINUE.length)
-    }
+    if (this.#expects) this.#outgoing.allowBody()
+    this.#expects = false
     this.#resume()
   }
 
@@ -250,7 +230,13 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
       this.#leave()
       return
     }
-    if (this.#closesAfter(exchange)) this.#last = true
+    this.#last ||=
+      this.#expects ||
+      this.#owner.draining ||
+      this.origin.listener.retired ||
+      exchange.arrival.fault !== "" ||
+      exchange.uploadFault !== "" ||
+      (this.#incoming !== undefined && this.#incoming.left > UNREAD_BYTES)
     this.#state = ANSWERING
     this.#outgoing.send(exchange, this.#last)
   }
@@ -263,15 +249,9 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
     this.#leave()
   }
 
-  #closesAfter(exchange: Exchange): boolean {
-    return (
-      this.#expects ||
-      this.#owner.draining ||
-      this.#origin.listener.retired ||
-      exchange.arrival.fault !== "" ||
-      exchange.uploadFault !== "" ||
-      (this.#incoming !== undefined && this.#incoming.left > UNREAD_BYTES)
-    )
+  /** The service has hints for the client. */
+  hint(fields: Fields): void {
+    if (this.#state === ASKED) this.#outgoing.hint(fields)
   }
 
   /** The answer is complete. */
@@ -288,11 +268,8 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
 
   #next(): void {
     this.#state = READING
-    if (this.#writer.empty) this.#readAhead()
-  }
-
-  #readAhead(): void {
-    const ahead = this.#intake.take()
+    // A client that does not read its answers gets no more of them.
+    const ahead = this.#writer.empty ? this.#intake.take() : undefined
     if (ahead !== undefined) this.#read(ahead)
   }
 
@@ -332,7 +309,6 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
   /** Takes no further request; what is written still goes out. */
   #close(): void {
     this.#state = CLOSING
-    this.#since = 0
     this.#incoming = undefined
     this.#head.drop()
     this.#resume()
@@ -345,39 +321,29 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner {
     else this.#socket.shutdown()
   }
 
-  /** Closes it if no request is under way. */
-  closeIdle(): void {
-    if (this.#state === READING && !this.#head.some && this.#writer.empty) this.#socket.end()
-  }
-
-  /** Cuts it. */
-  terminate(): void {
-    this.#socket.terminate()
+  /** Closes it if no request is under way; `hard`: in any case, at once. */
+  end(hard: boolean): void {
+    if (hard) this.#socket.terminate()
+    else if (this.#idle) this.#socket.end()
   }
 
   /** Acts on whatever is due. `at`: the time now. */
   sweep(at: number, limits: LaneLimits): void {
-    const { silenceMs } = limits
-    const stillMs = this.#still.at(at)
-    if (this.#writer.empty) this.#stuck.moved = true
-    const stuckMs = this.#stuck.at(at)
-    if (silenceMs > 0 && stuckMs > silenceMs) this.#leave()
-    else if (this.#state === READING) this.#sweepReading(at, stillMs, limits)
-    else if (this.#state === CLOSING) {
-      if (this.#since === 0) this.#since = at
-      else if (at - this.#since > LINGER_MS) this.#leave()
-    } else if (this.#state === EMPTYING) {
-      if (silenceMs > 0 && stillMs > silenceMs) this.#leave()
-    } else if (this.#incoming !== undefined && this.#wanted && this.#incoming.tooSlow(limits, at)) {
+    if (this.#state === GONE) return
+    const idle = this.#idle
+    if (this.#writer.empty) this.#patience.sent.moved = true
+    const awaited = this.#state === READING ? (idle ? "request" : "head") : AWAITED[this.#state]!
+    if (this.#patience.overdue(awaited, at, limits)) {
+      if (idle) this.#close()
+      else this.#leave()
+    } else if (awaited === "answer" && this.#wanted && this.#incoming?.tooSlow(limits, at)) {
       this.#exchange!.uploadFault = "REQUEST_TIMEOUT"
       this.#dropBody("the request body came too slowly")
     }
   }
 
-  #sweepReading(at: number, stillMs: number, { headMs, idleMs }: LaneLimits): void {
-    if (this.#head.some) {
-      if (this.#since === 0) this.#since = at
-      else if (at - this.#since > headMs) this.#leave()
-    } else if (stillMs > idleMs) this.#close()
+  /** No request is under way, and none has begun. */
+  get #idle(): boolean {
+    return this.#state === READING && !this.#head.some && this.#writer.empty
   }
 }

@@ -8,7 +8,7 @@ import type { HandOver } from "../hand_over.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
 import { LaneConnection } from "./connection.ts"
-import type { LaneLimits, LaneOwner } from "./owner.ts"
+import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
 
 /** Slow and idle clients are looked for this often; so exact are their deadlines. */
 const SWEEP_MS = 500
@@ -29,7 +29,7 @@ export interface LaneOptions {
  */
 export class Lane implements LaneOwner {
   readonly #options: LaneOptions
-  readonly #connections: LaneConnection[] = []
+  readonly #connections: LaneMember[] = []
   readonly #sweep: ReturnType<typeof setInterval>
   #closed: (() => void) | undefined
   readonly #limits: LaneLimits
@@ -58,7 +58,7 @@ export class Lane implements LaneOwner {
 
   /** Closes idle connections; resolves when the last one is closed. The others close with their answers. */
   close(): Promise<void> {
-    for (const connection of [...this.#connections]) connection.closeIdle()
+    for (const connection of [...this.#connections]) connection.end(false)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#closed = resolve
     this.#tellClosed()
@@ -68,7 +68,7 @@ export class Lane implements LaneOwner {
   /** Cuts every connection. */
   terminate(): void {
     clearInterval(this.#sweep)
-    for (const connection of [...this.#connections]) connection.terminate()
+    for (const connection of [...this.#connections]) connection.end(true)
   }
 
   get draining(): boolean {
@@ -111,7 +111,7 @@ export class Lane implements LaneOwner {
     return this.#options.handOver.take(socket, origin)
   }
 
-  gone(connection: LaneConnection): void {
+  gone(connection: LaneMember): void {
     const last = this.#connections.pop()!
     if (last !== connection) {
       this.#connections[connection.slot] = last

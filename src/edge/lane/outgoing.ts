@@ -1,4 +1,5 @@
 import type { BodySink, BodySource } from "../../http1/body.ts"
+import type { Fields } from "../../http1/fields.ts"
 import { LAST_CHUNK } from "../../http1/framing.ts"
 import { writeResponseHead } from "../../http1/response_head.ts"
 import type { Answer, Exchange } from "../../upstream/exchange.ts"
@@ -7,6 +8,9 @@ import { SCRATCH, type Writer } from "./writer.ts"
 
 /** A body that is all here goes out in one write with its head up to this size. */
 const ONE_WRITE_BYTES = 65_536
+
+/** Lets a client send its body (RFC 9110 section 15.2.1). */
+const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n")
 
 /** What an answer tells its connection: one of the two, once. */
 export interface OutgoingOwner {
@@ -32,6 +36,19 @@ export class Outgoing implements BodySink {
     this.#writer = writer
     this.#lane = lane
     this.#owner = owner
+  }
+
+  /** Tells a client that waits for it to send its body. */
+  allowBody(): void {
+    this.#writer.write(CONTINUE, 0, CONTINUE.length)
+  }
+
+  /** Passes the links of early hints on (RFC 8297). */
+  hint(fields: Fields): void {
+    const links = fields.get("link")
+    if (links === undefined) return
+    const end = SCRATCH.latin1Write(`HTTP/1.1 103 Early Hints\r\nlink: ${links}\r\n\r\n`)
+    this.#writer.write(SCRATCH, 0, end)
   }
 
   /** Sends the answer of the exchange. `closing`: the client is told that no further request is taken. */

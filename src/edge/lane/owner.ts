@@ -2,7 +2,6 @@ import type { Arrival, Exchange } from "../../upstream/exchange.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
 import type { UploadLimits } from "../upload.ts"
-import type { LaneConnection } from "./connection.ts"
 
 /** How long a client may take. */
 export interface LaneLimits extends UploadLimits {
@@ -10,6 +9,16 @@ export interface LaneLimits extends UploadLimits {
   readonly headMs: number
   /** Without a request, ms. */
   readonly idleMs: number
+}
+
+/** A connection, as its lane sees it. */
+export interface LaneMember {
+  /** Place in the lane's list; kept by the lane. */
+  slot: number
+  /** Acts on whatever is due. `at`: the time now. */
+  sweep(at: number, limits: LaneLimits): void
+  /** Closes it if no request is under way; `hard`: in any case, at once. */
+  end(hard: boolean): void
 }
 
 /** What a connection needs of its lane. */
@@ -25,7 +34,7 @@ export interface LaneOwner {
   /** Joins the connection to the other door; `undefined`: that has no room. */
   handOver(socket: RawSocket, origin: Origin): SocketEvents | undefined
   /** There is no socket any more. Called once. */
-  gone(connection: LaneConnection): void
+  gone(connection: LaneMember): void
   /** Milliseconds. */
   now(): number
   readonly draining: boolean
