@@ -2,6 +2,7 @@
 import { body1m, body16k, post16k } from "./bodies.ts"
 import { cores } from "./cores.ts"
 import { failover } from "./failover.ts"
+import { flapping } from "./flapping.ts"
 import { flood } from "./flood.ts"
 import { full, fullRs256 } from "./full.ts"
 import { identity } from "./identity.ts"
@@ -37,6 +38,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   policies,
   routes,
   failover,
+  flapping,
   reloads,
   streaming,
   idle,

@@ -5,6 +5,8 @@ import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
 import { AbuseSchema } from "../safety/abuse_options.ts"
 import { RedisSchema } from "../store/redis_settings.ts"
+import { UsageSchema } from "../store/usage_settings.ts"
+import { DiscoverySchema } from "../upstream/discovery/settings.ts"
 import { type ServiceConfig, ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
 
 type PolicyList = (typeof ORDER)[number]
@@ -271,32 +273,6 @@ export const RouteSchema = strictObject({
   ...policyOptions,
 })
 
-const DiscoverySchema = strictObject(
-  {
-    routes: Type.Optional(
-      Type.String({
-        pattern: "^/",
-        description:
-          "Path of a route for each registered service that config does not name, e.g. `/api/v1/{service}/*`. Without it they have none.",
-      }),
-    ),
-    allow: Type.Array(Type.String(), {
-      default: [],
-      description:
-        "Addresses or CIDR ranges found instances may have although they are loopback, link-local or metadata addresses.",
-    }),
-    dns_servers: Type.Array(Type.String(), {
-      default: [],
-      maxItems: 8,
-      description: "Name servers asked for instances, `address` or `address:port`; empty: the system's.",
-    }),
-  },
-  {
-    default: {},
-    description: "Instances that come and go while the gateway runs; see `services.*.discover`.",
-  },
-)
-
 const LogSchema = strictObject(
   {
     level: Type.Union(
@@ -327,17 +303,6 @@ const LimitsSchema = strictObject(
     }),
   },
   { default: {}, description: "Memory of the policy `rate_limit`, and how machines share it." },
-)
-
-const UsageSchema = strictObject(
-  {
-    enabled: Type.Boolean({
-      default: true,
-      description: "Count the requests of every caller by route and day, for bills.",
-    }),
-    retention: Duration({ default: "400d", description: "How long it is kept (1d to 10 years)." }),
-  },
-  { description: "What callers have used, in the store; see /admin/v1/usage." },
 )
 
 export const ConfigSchema = strictObject({

@@ -64,6 +64,33 @@ export const DependencySchema = strictObject({
   }),
 })
 
+/** What holds for all instances that are found. */
+export const DiscoverySchema = strictObject(
+  {
+    routes: Type.Optional(
+      Type.String({
+        pattern: "^/",
+        description:
+          "Path of a route for each registered service that config does not name, e.g. `/api/v1/{service}/*`. Without it they have none.",
+      }),
+    ),
+    allow: Type.Array(Type.String(), {
+      default: [],
+      description:
+        "Addresses or CIDR ranges found instances may have although they are loopback, link-local or metadata addresses.",
+    }),
+    dns_servers: Type.Array(Type.String(), {
+      default: [],
+      maxItems: 8,
+      description: "Name servers asked for instances, `address` or `address:port`; empty: the system's.",
+    }),
+  },
+  {
+    default: {},
+    description: "Instances that come and go while the gateway runs; see `services.*.discover`.",
+  },
+)
+
 export type DiscoverConfig = StaticDecode<typeof DiscoverSchema>
 export type DnsConfig = NonNullable<DiscoverConfig["dns"]>
 
