@@ -36,13 +36,13 @@ export const COMMANDS = {
   URL is absolute or a path; with a path the host is localhost, unless a Host header is given.`,
   },
   services: {
-    arguments: "[-c FILE | --admin URL --token TOKEN] [--json]",
+    arguments: "[-c FILE] [--admin URL] [--token TOKEN] [--json]",
     summary: "list services and instances of a running gateway, and how they are",
     details: `${ADMIN}
       --json          as the admin API tells it`,
   },
   drain: {
-    arguments: "SERVICE INSTANCE [--undo] [-c FILE | --admin URL --token TOKEN]",
+    arguments: "SERVICE INSTANCE [--undo] [-c FILE] [--admin URL] [--token TOKEN]",
     summary: "send an instance of a running gateway nothing new; what it works on it finishes",
     details: `  INSTANCE            URL or host:port, or the id of a registered one
       --undo          send it requests again

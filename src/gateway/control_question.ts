@@ -2,7 +2,7 @@ import type { Question, Replies, Reply } from "../identity/messages.ts"
 import type { ExactAnswer, ExactTake } from "../policies/limits.ts"
 import type { QuotaAnswer } from "../policies/quotas.ts"
 import type { QuotaTake } from "../store/quota_usage.ts"
-import type { RegistryNews, RegistryQuestion } from "./registry_feed.ts"
+import type { RegistryNews, RegistryQuestion } from "./registry_news.ts"
 
 /** Units of quotas, by name of the quota: from all of them, or from none. */
 export interface QuotaQuestion {

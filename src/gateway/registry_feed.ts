@@ -1,24 +1,8 @@
 import type { Registered } from "../upstream/discovery/registration.ts"
 import type { Registry } from "../upstream/discovery/registry.ts"
 import { changeText, eventText, snapshotText } from "../upstream/discovery/registry_view.ts"
+import type { RegistryNews, RegistryQuestion } from "./registry_news.ts"
 import type { After } from "./supervisor.ts"
-
-/** What happened in the registry since a reader last asked. */
-export interface RegistryQuestion {
-  readonly kind: "registry"
-  /** Where the reader has come to; `undefined`: it begins. */
-  readonly since: string | undefined
-  /** Services it may know of; "*" among them: all. */
-  readonly services: readonly string[]
-}
-
-export interface RegistryNews {
-  readonly kind: "registry"
-  /** Where the reader has come to now. */
-  readonly place: string
-  /** Events for it as server-sent events; "": nothing happened for a while. */
-  readonly text: string
-}
 
 /** Longest wait for something to happen. */
 const WAIT_MS = 10_000

@@ -6,8 +6,10 @@ import type { Redis } from "../store/redis.ts"
 import { AddressRule } from "../upstream/discovery/address_rule.ts"
 import { type Registered, type Registration, toRegistered } from "../upstream/discovery/registration.ts"
 import { type Put, Registry } from "../upstream/discovery/registry.ts"
+import type { RegistryEventType } from "../upstream/discovery/registry_events.ts"
 import type { DiscoverySource } from "../upstream/discovery/source.ts"
-import { RegistryFeed, type RegistryNews, type RegistryQuestion } from "./registry_feed.ts"
+import { RegistryFeed } from "./registry_feed.ts"
+import type { RegistryNews, RegistryQuestion } from "./registry_news.ts"
 import { RegistrySync } from "./registry_sync.ts"
 import type { After } from "./supervisor.ts"
 
@@ -49,10 +51,7 @@ export class RegistryKeeper {
       epoch: gateway,
       onEvent: (type, { service, url, id }) => {
         counts.add("gatehouse_registry_events_total", { event: type })
-        const event = `registry.${type}` as const
-        const line = { service, instance: url, id }
-        if (type === "registered" || type === "changed" || type === "deregistered") log.info(event, line)
-        else log.warn(event, line)
+        tell(log, type, { service, instance: url, id })
         this.#feed.happened()
       },
     })
@@ -143,5 +142,32 @@ export class RegistryKeeper {
     const expired = this.#registry.expire(this.#sync?.rule ?? "alone")
     if (expired.length > 0) this.#sync?.expired(expired)
     this.#stop = this.#deps.after(SWEEP_MS, () => this.#sweep())
+  }
+}
+
+function tell(
+  log: Log,
+  type: RegistryEventType,
+  line: { service: string; instance: string; id: string },
+): void {
+  switch (type) {
+    case "registered":
+      log.info("registry.registered", line)
+      return
+    case "changed":
+      log.info("registry.changed", line)
+      return
+    case "draining":
+      log.warn("registry.draining", line)
+      return
+    case "undrained":
+      log.warn("registry.undrained", line)
+      return
+    case "deregistered":
+      log.info("registry.deregistered", line)
+      return
+    case "expired":
+      log.warn("registry.expired", line)
+      return
   }
 }

@@ -4,6 +4,7 @@ import { identityRoutes } from "../../src/admin/auth/endpoints.ts"
 import { IDENTITY_REFERENCE } from "../../src/admin/auth/reference.ts"
 import { createHealth } from "../../src/admin/health.ts"
 import { openApiText } from "../../src/admin/openapi.ts"
+import { REGISTRY_REFERENCE } from "../../src/admin/registry/reference.ts"
 import type { Config } from "../../src/config/schema.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
 import { exampleConfig } from "../support/config.ts"
@@ -138,12 +139,14 @@ test("the built-in endpoints are documented, the pages that show them are not", 
   expect(Object.keys(paths).filter((path) => path.startsWith("/ui") || path.startsWith("/docs"))).toEqual([])
 })
 
-test("[C-12.2] every endpoint of identity is described once, with an example of each body", async () => {
+test("[C-12.2] every endpoint of identity and of the registry is described once, with an example of each body", async () => {
   const { paths } = await documentOf(accountsConfig())
   const known = identityRoutes(accountsConfig()).flatMap(({ path, methods }) =>
     methods.map((method) => `${method} ${path.replace(/^\/api(?:\/v1)?/, "")}`),
   )
-  expect(Object.keys(IDENTITY_REFERENCE).sort()).toEqual([...new Set(known)].sort())
+  expect(Object.keys({ ...IDENTITY_REFERENCE, ...REGISTRY_REFERENCE }).sort()).toEqual(
+    [...new Set(known)].sort(),
+  )
   const login = paths["/api/v1/auth/login"].post
   expect(login.requestBody.content["application/json"].example.email).toBe("ada@example.com")
   expect(login.security).toEqual([])

@@ -207,6 +207,8 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_redis_up",
     "gatehouse_limit_sync_total",
     "gatehouse_block_sync_total",
+    // Shown by test/e2e/registry.test.ts: it needs a service that registers itself.
+    "gatehouse_registry_events_total",
     // Shown by test/e2e/discovery.test.ts: they need instances that come and go.
     "gatehouse_service_events_total",
     "gatehouse_instance_events_total",

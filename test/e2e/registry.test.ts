@@ -1,5 +1,6 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { SECRET } from "../support/authenticator.ts"
+import { parseExposition, sampleValue } from "../support/exposition.ts"
 import { ADMIN_TOKEN, endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
 import { askRegistry, cli, cliOf, EventReader, tokenFor } from "../support/registry_client.ts"
 import { until, untilAsked } from "../support/until.ts"
@@ -92,6 +93,9 @@ test("[T-1.4] [T-6.1] [V-gw.2] [I-core.1] a service registers, is asked, and is 
   expect(await askRegistry(gateway, token, "DELETE", path)).toMatchObject({ body: { deregistered: true } })
   expect((await askRegistry(gateway, token, "DELETE", path)).status).toBe(404)
   await untilAsked(async () => (await answered(gateway)) === "503", "nobody to be left")
+  const page = parseExposition(await (await gateway.admin("/metrics")).text())
+  for (const event of ["registered", "deregistered"])
+    expect(sampleValue(page, "gatehouse_registry_events_total", { event })).toBe(1)
 })
 
 test("[T-1.4] [C-sec.2] a caller registers only what its token allows, and nothing without one", async () => {

@@ -1,5 +1,5 @@
-import type { RegistryNews, RegistryQuestion } from "../../gateway/registry_feed.ts"
 import type { RegisterOutcome } from "../../gateway/registry_keeper.ts"
+import type { RegistryNews, RegistryQuestion } from "../../gateway/registry_news.ts"
 import type { Actor } from "../../identity/accounts.ts"
 import type { Failure } from "../../policies/failure.ts"
 import type { Registered, Registration } from "../../upstream/discovery/registration.ts"

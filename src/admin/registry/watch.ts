@@ -1,4 +1,4 @@
-import type { RegistryNews } from "../../gateway/registry_feed.ts"
+import type { RegistryNews } from "../../gateway/registry_news.ts"
 import type { BodySink, BodySource } from "../../http1/body.ts"
 
 /** Asks what happened since; see RegistryFeed. `since` undefined: a snapshot. */
