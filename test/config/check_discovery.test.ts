@@ -62,7 +62,7 @@ const depends = (graph: Record<string, string[]>) => ({
   ),
 })
 
-test("[T-6.5 C-8.8] dependencies in a circle are an error that shows the circle, once", () => {
+test("[T-6.5] [C-8.8] dependencies in a circle are an error that shows the circle, once", () => {
   expect(problems(depends({ a: ["b"], b: ["c"], c: ["a"] }))).toEqual([
     "services.a.depends_on: dependencies go in a circle: a → b → c → a",
   ])

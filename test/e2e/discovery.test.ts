@@ -70,7 +70,7 @@ const FILE = {
   routes: [{ path: "/app/*", service: "app" }],
 }
 
-test("[T-1.4 T-6.1] instances in a watched file come and go without a restart; a file with a mistake changes nothing", async () => {
+test("[T-1.4] [T-6.1] instances in a watched file come and go without a restart; a file with a mistake changes nothing", async () => {
   const one = startInstance("one")
   const two = startInstance("two")
   const gateway = await startGateway(FILE)
@@ -111,7 +111,7 @@ async function startDns(): Promise<DnsServer> {
   return server
 }
 
-test("[T-1.4 F-38] instances of SRV records follow the name server, and traffic goes on while it is away", async () => {
+test("[T-1.4] [F-38] instances of SRV records follow the name server, and traffic goes on while it is away", async () => {
   const one = startInstance("one")
   const two = startInstance("two")
   const dns = await startDns()
@@ -139,7 +139,7 @@ test("[T-1.4 F-38] instances of SRV records follow the name server, and traffic 
   await untilAnswers(gateway, "/x", "one")
 })
 
-test("[F-38 F-69] a name server cannot lead the gateway to this machine or to metadata", async () => {
+test("[F-38] [F-69] a name server cannot lead the gateway to this machine or to metadata", async () => {
   const secret = startInstance("secret")
   const dns = await startDns()
   dns.records.set("app.test", [
@@ -159,7 +159,7 @@ test("[F-38 F-69] a name server cannot lead the gateway to this machine or to me
   ])
 })
 
-test("[T-1.4 T-6.1] a reload keeps what was found, and what is found keeps what was reloaded", async () => {
+test("[T-1.4] [T-6.1] a reload keeps what was found, and what is found keeps what was reloaded", async () => {
   const one = startInstance("one")
   const two = startInstance("two")
   const gateway = await startGateway(FILE)
@@ -209,7 +209,7 @@ test("[T-6.1] a draining instance finishes what it has, shown in flight, and get
   await untilAnswers(gateway, "/app/x", "one")
 })
 
-test("[T-6.5 C-8.8 C-8.6] what a service depends on decides its health, and 503s name the chain that failed", async () => {
+test("[T-6.5] [C-8.8] [C-8.6] what a service depends on decides its health, and 503s name the chain that failed", async () => {
   const gateway = await startGateway({
     services: {
       store: {
@@ -262,7 +262,7 @@ test("[T-6.5 C-8.8 C-8.6] what a service depends on decides its health, and 503s
   ).toBe(1)
 })
 
-test("[T-6.3 T-6.4] instances and services that leave and come back are told of, in the log and in metrics", async () => {
+test("[T-6.3] [T-6.4] instances and services that leave and come back are told of, in the log and in metrics", async () => {
   const one = startInstance("one")
   const gateway = await startGateway(FILE)
   const told = (event: string, more: object = {}) =>

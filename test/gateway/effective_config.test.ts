@@ -43,7 +43,7 @@ const BASE = exampleConfig({
 const urlsOf = (effective: ReturnType<EffectiveConfig["merge"]>, name: string) =>
   effective.config.services[name]!.instances.map(instanceUrl)
 
-test("[T-1.4 T-6.1] registered instances join those of config where the service asks for them, and nowhere else", () => {
+test("[T-1.4] [T-6.1] registered instances join those of config where the service asks for them, and nowhere else", () => {
   const effective = new EffectiveConfig().merge(
     BASE,
     [

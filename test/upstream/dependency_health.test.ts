@@ -15,7 +15,7 @@ const health = (
     dependsOn: (each) => dependencies[each] ?? [],
   })
 
-test("[T-6.5 C-8.8] a service is as bad as the worst it cannot do without, however far away, and the chain names the way", () => {
+test("[T-6.5] [C-8.8] a service is as bad as the worst it cannot do without, however far away, and the chain names the way", () => {
   const graph = { story: [hard("model")], model: [hard("store")] }
   const own = { story: "healthy", model: "healthy", store: "down" } as const
   expect(health("story", own, graph)).toEqual({ status: "down", chain: ["story", "model", "store"] })

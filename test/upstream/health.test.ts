@@ -193,3 +193,15 @@ describe("[T-6.2 I-hc] health checks", () => {
     expect(state.healthy).toBe(true)
   })
 })
+
+test("[T-6.2] many new instances are first checked over time, and none is left to be checked when they are gone", () => {
+  const checks = new Checks()
+  let turn = 0
+  Object.defineProperty(checks, "random", { get: () => (turn++ % 100) / 100 })
+  const instances = Array.from({ length: 100 }, (_, i) => `http://127.0.0.1:${i + 1}`)
+  checks.apply({ s: { instances, health: { path: "/", interval: "10s" } } })
+  expect(checks.due.length).toBe(99)
+  expect(Math.max(...checks.waits)).toBeCloseTo(198)
+  checks.apply({ s: { instances: instances.slice(0, 1) } })
+  expect(checks.due.length).toBe(0)
+})

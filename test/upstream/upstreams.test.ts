@@ -75,7 +75,7 @@ describe("[F-47] a reload", () => {
   })
 })
 
-test("[T-6.5 C-8.8] the view of services tells health, ejection and circuit from shared memory", () => {
+test("[T-6.5] [C-8.8] the view of services tells health, ejection and circuit from shared memory", () => {
   const { apply, memory } = make()
   const { services, configs, slots } = apply({
     s: { instances: [A, B], breaker: { failure_threshold: 1, min_throughput: 1 } },
@@ -134,4 +134,30 @@ test("[T-6.1] who is draining gets nothing new, even where all others are out", 
   other!.state.setDraining(true)
   touchService(memory, slots.services.s!)
   expect(services.get("s")!.candidates.at(now()).list).toEqual([])
+})
+
+test("[F-38] [F-69] a name a source has found leads to this machine only where discovery.allow says so", async () => {
+  const one = new RawUpstream((connection) =>
+    connection.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+  )
+  open.push({ close: () => one.stop() })
+  const memory = createUpstreamMemory(1)
+  const told: unknown[] = []
+  const log = { debug() {}, info() {}, warn() {}, error: (event: string) => void told.push(event) }
+  const upstreams = new Upstreams(memory, 0, {
+    now,
+    random: seededRandom(),
+    log,
+    lookUp: async () => ["127.0.0.1"],
+  })
+  open.push(upstreams)
+  const url = `http://rebound.test:${new URL(one.url).port}`
+  const found = { source: "registry", zone: "", tags: [] }
+  const config = { ...serviceConfig({ instances: [A] }), instances: [{ url, weight: 1, found }] }
+  const slots = new SlotDirectory(memory, now).assign({ s: config })
+  const refused = await forward(makeExchange(), upstreams.apply({ s: config }, slots).get("s")!, 1000)
+  expect(refused.kind).toBe("unreachable")
+  expect(told).toEqual(["instance.address_refused"])
+  const allowed = upstreams.apply({ s: config }, slots, ["127.0.0.0/8"]).get("s")!
+  expect((await forward(makeExchange(), allowed, 1000)).kind).toBe("answer")
 })
