@@ -87,15 +87,18 @@ function isUtf8(path: string): boolean {
   }
 }
 
-/** RFC 3986 section 5.2.4, and doubled slashes merged. */
+/**
+ * RFC 3986 section 5.2.4, and only then doubled slashes merged: `..` takes an empty segment away too, as for the
+ * runtime, which has done the first step where it shows a URL.
+ */
 function removeDotSegments(path: string): string {
   const kept: string[] = []
   const segments = path.split("/").slice(1)
   segments.forEach((segment, i) => {
     const last = i === segments.length - 1
     if (segment === "..") kept.pop()
-    else if (segment !== "" && segment !== ".") kept.push(segment)
-    if (last && (segment === "" || segment === "." || segment === "..")) kept.push("")
+    else if (segment !== ".") kept.push(segment)
+    if (last && (segment === "." || segment === "..")) kept.push("")
   })
   return `/${kept.join("/")}`.replace(/\/{2,}/g, "/")
 }

@@ -75,6 +75,18 @@ describe("canonicalPath", () => {
     expect(path("/.well-known/x")).toBe("/.well-known/x")
   })
 
+  test("[F-55] is the same whether or not the runtime has taken dot segments out before", () => {
+    expect(path("/a//b//../c")).toBe("/a/b/c")
+    const piece = fc.constantFrom("a", "b", "/", "//", ".", "..", "%2e", "%2E.")
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        const raw = `/${pieces.join("")}`
+        return path(raw) === path(new URL(`http://a.example${raw}`).pathname)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+
   test("[F-55] is idempotent, and never yields a dot segment or an empty one", () => {
     const piece = fc.constantFrom(
       "a",
