@@ -1,5 +1,6 @@
 import { madeHealth, madeRoute, madeService } from "../config/made.ts"
 import type { Config, RouteConfig } from "../config/schema.ts"
+import { BoundedMap } from "../lib/bounded_map.ts"
 import { parseAddress } from "../upstream/address.ts"
 import { AddressRule } from "../upstream/discovery/address_rule.ts"
 import { dependsOn } from "../upstream/discovery/graph.ts"
@@ -56,11 +57,13 @@ export class EffectiveConfig {
   #merged = new Map<string, Merged>()
   /** When each service that config does not name was last told of. */
   readonly #made = new Map<string, number>()
+  #addresses = new Addresses([])
   #routes: { readonly base: Config; readonly made: string; readonly routes: Config["routes"] } | undefined
 
   /** `drained`: keys of instances an operator has taken out. Never throws. */
   merge(base: Config, told: readonly Told[], drained: ReadonlySet<string>, now: number): Effective {
-    const join = new Join(base)
+    if (!this.#addresses.areOf(base.discovery.allow)) this.#addresses = new Addresses(base.discovery.allow)
+    const join = new Join(base, this.#addresses)
     for (const each of told) for (const service of each.services) join.take(each, service)
     const names = this.#lingering(base, join, now)
     const merged = new Map<string, Merged>()
@@ -105,6 +108,35 @@ export class EffectiveConfig {
   }
 }
 
+/** What is known of a found URL: its canonical text, or why it is not taken. */
+type KnownAddress = { readonly text: string } | { readonly problem: string }
+
+/** Found URLs that have been looked at: the same come again and again. */
+class Addresses {
+  readonly #allow: string
+  readonly #rule: AddressRule
+  readonly #known = new BoundedMap<KnownAddress>(2 * MAX_INSTANCES)
+
+  constructor(allow: readonly string[]) {
+    this.#allow = allow.join()
+    this.#rule = new AddressRule(allow)
+  }
+
+  areOf(allow: readonly string[]): boolean {
+    return this.#allow === allow.join()
+  }
+
+  of(url: string): KnownAddress {
+    let known = this.#known.get(url)
+    if (known === undefined) {
+      const problem = this.#rule.problem(url)
+      known = problem === undefined ? { text: parseAddress(url).text } : { problem }
+      this.#known.set(url, known)
+    }
+    return known
+  }
+}
+
 interface Joined {
   readonly from: ServiceConfig
   readonly instances: InstanceEntry[]
@@ -118,7 +150,7 @@ let ofNothing: ServiceConfig | undefined
 /** One joining: what has been taken so far. */
 class Join {
   readonly #base: Config
-  readonly #rule: AddressRule
+  readonly #addresses: Addresses
   readonly #joined = new Map<string, Joined>()
   /** URL in force, by service and canonical text. */
   readonly #seen = new Map<string, string>()
@@ -127,9 +159,9 @@ class Join {
   readonly refused: Refused[] = []
   readonly made = new Set<string>()
 
-  constructor(base: Config) {
+  constructor(base: Config, addresses: Addresses) {
     this.#base = base
-    this.#rule = new AddressRule(base.discovery.allow)
+    this.#addresses = addresses
     for (const [name, service] of Object.entries(base.services)) {
       this.#joined.set(name, start(service))
       for (const entry of service.instances) {
@@ -212,12 +244,12 @@ class Join {
     found: FoundInstance,
     refuse: (instance: string, reason: string) => void,
   ): void {
-    const problem = this.#rule.problem(found.url)
-    if (problem !== undefined) {
-      refuse(found.url, problem)
+    const address = this.#addresses.of(found.url)
+    if ("problem" in address) {
+      refuse(found.url, address.problem)
       return
     }
-    const { text } = parseAddress(found.url)
+    const { text } = address
     const known = this.#seen.get(instanceKey(name, text))
     const count = joined.from.instances.length + joined.instances.length
     if (known === undefined && (count >= MAX_SERVICE_INSTANCES || this.#instances >= MAX_INSTANCES)) {
