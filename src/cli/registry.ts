@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto"
 import type { InstanceHealth } from "../admin/registry/port.ts"
+import { Elsewhere, type ElsewhereDeps } from "../gateway/elsewhere.ts"
 import { RegistryKeeper, type RegistryKeeperDeps } from "../gateway/registry_keeper.ts"
 import { now } from "../lib/clock.ts"
 import type { ServiceView } from "../upstream/describe.ts"
@@ -20,6 +21,13 @@ export async function openRegistry(
   })
   await Promise.race([registry.start(), Bun.sleep(LONGEST_LOOK_MS)])
   return registry
+}
+
+/** Begins to tell other gateways what is out of order here, and to hear of them. */
+export function openElsewhere(deps: Pick<ElsewhereDeps, "redis" | "services" | "after">): Elsewhere {
+  const elsewhere = new Elsewhere({ ...deps, gateway: randomBytes(6).toString("hex"), now })
+  elsewhere.start()
+  return elsewhere
 }
 
 /** How an instance is by what the gateway knows of all; `undefined`: it is none of theirs. */

@@ -15,6 +15,7 @@ import type { Loaded } from "../config/load.ts"
 import type { Config } from "../config/schema.ts"
 import { watchConfig } from "../config/watch.ts"
 import type { Control } from "../gateway/control.ts"
+import { type Elsewhere, withElsewhere } from "../gateway/elsewhere.ts"
 import { LineWriter, toDescriptor } from "../gateway/line_writer.ts"
 import { openControl } from "../gateway/open_control.ts"
 import type { RegistryKeeper } from "../gateway/registry_keeper.ts"
@@ -34,7 +35,7 @@ import { watchFaults } from "./faults.ts"
 import { ControlIdentity } from "./identity.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
-import { healthOf, openRegistry } from "./registry.ts"
+import { healthOf, openElsewhere, openRegistry } from "./registry.ts"
 import { type OpenSharedLimits, openSharedLimits } from "./shared_limits.ts"
 import { openSharedRedis } from "./shared_redis.ts"
 import { watchSignals } from "./signals.ts"
@@ -76,6 +77,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let ledger: OpenLedger | undefined
   let redis: Redis | undefined
   let registry: RegistryKeeper | undefined
+  let elsewhere: Elsewhere | undefined
   let sharedLimits: OpenSharedLimits | undefined
   try {
     const counts = new Counts()
@@ -113,7 +115,9 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       now,
       after,
     })
-    const admin = startAdmin(control, identity, registryDeps, config, log, writeLog)
+    const running = control
+    if (redis !== undefined) elsewhere = openElsewhere({ redis, services: () => running.services(), after })
+    const admin = startAdmin(control, identity, registryDeps, elsewhere, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
     const faults = new FaultLog({ log, onFault: () => control.countFault(), now })
     unwatchFaults = watchFaults((kind, error) => faults.record(kind, error))
@@ -144,6 +148,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     unwatchFaults()
     identity?.close()
     await sharedLimits?.close()
+    elsewhere?.close()
     await registry?.close()
     redis?.close()
     await ledger?.close()
@@ -200,6 +205,7 @@ function startAdmin(
   control: Control,
   identity: ControlIdentity,
   registry: RegistryRoutesDeps,
+  elsewhere: Elsewhere | undefined,
   { admin }: Config,
   log: Log,
   writeLine: (line: string) => void,
@@ -230,7 +236,7 @@ function startAdmin(
     ],
     ready: () => !control.draining,
     services: () => control.services(),
-    status: () => control.status(),
+    status: () => ({ ...control.status(), services: withElsewhere(control.services(), elsewhere) }),
     reload: () => control.reload(),
     resetBreaker: (service) => control.resetBreaker(service),
     returnInstances: (service, url) => control.returnInstances(service, url),

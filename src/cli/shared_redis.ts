@@ -7,9 +7,10 @@ import { SYNC_LIMITS, TAKE_LIMIT } from "../store/limit_scripts.ts"
 import { openRedis, type Redis, type Script } from "../store/redis.ts"
 import { toRedisSettings } from "../store/redis_settings.ts"
 import { SYNC_REGISTRY } from "../store/registry_script.ts"
+import { SHARE_TROUBLES } from "../store/trouble_script.ts"
 
 /** All that is asked of Redis. */
-const SCRIPTS: readonly Script[] = [SYNC_LIMITS, TAKE_LIMIT, SYNC_BLOCKS, SYNC_REGISTRY]
+const SCRIPTS: readonly Script[] = [SYNC_LIMITS, TAKE_LIMIT, SYNC_BLOCKS, SYNC_REGISTRY, SHARE_TROUBLES]
 
 /** How often the first contact is looked for at start, in ms, and how long at most. */
 const LOOK_MS = 10

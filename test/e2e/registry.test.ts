@@ -261,7 +261,9 @@ test("[T-1.4] an operator lists services and drains an instance, whose request i
     "the request to be in flight",
   )
   const table = (await cliOf(gateway, "services")).out.split("\n")
-  expect(table[0]).toMatch(/^SERVICE +STATUS +BREAKER +INSTANCE +SOURCE +HEALTH +LATENCY +IN FLIGHT$/)
+  expect(table[0]).toMatch(
+    /^SERVICE +STATUS +BREAKER +INSTANCE +SOURCE +HEALTH +LATENCY +IN FLIGHT +ELSEWHERE$/,
+  )
   expect(table[1]).toMatch(new RegExp(`^context .* http://127.0.0.1:${one} .* healthy .* 1$`))
   expect(table[2]).toMatch(new RegExp(`^ +http://127.0.0.1:${other} .* draining .* 0$`))
 

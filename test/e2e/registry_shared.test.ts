@@ -23,8 +23,9 @@ function startService(name: string): number {
   return server.port!
 }
 
-const start = (redis: RedisServer) =>
+const start = (redis: RedisServer, more: object = {}) =>
   startGateway({
+    ...more,
     redis: redis.url,
     server: { workers: 1 },
     discovery: { routes: "/api/v1/{service}/*", allow: ["127.0.0.1"] },
@@ -77,6 +78,30 @@ test("[T-1.4] [T-6.1] what one gateway is told the other serves within a second:
     "the instance to be gone at the other gateway",
   )
   for (const ms of [registered, drained, left]) expect(ms).toBeLessThan(WITHIN_MS + SLACK_MS)
+})
+
+test("[T-6.3] an instance drained at one gateway alone shows at the other within a second, which goes on using it", async () => {
+  const redis = await startRedis()
+  const port = startService("one")
+  const config = {
+    services: { context: { instances: [`http://127.0.0.1:${port}`] } },
+    routes: [{ path: "/api/v1/context/*", service: "context" }],
+  }
+  const [a, b] = await Promise.all([start(redis, config), start(redis, config)])
+  await untilAsked(async () => {
+    const { services } = (await (await b.admin("/admin/v1/status")).json()) as {
+      services: { elsewhere: { gateways: number } }[]
+    }
+    return services[0]!.elsewhere.gateways === 1
+  }, "the other gateway to be heard of")
+  const said = await cliOf(a, "drain", "context", `127.0.0.1:${port}`)
+  expect(said.out).toContain("by this gateway")
+  const shown = await took(
+    async () => (await cliOf(b, "services")).out.includes("draining at 1 of 1"),
+    "the other's draining to show",
+  )
+  expect(shown).toBeLessThan(WITHIN_MS + SLACK_MS)
+  expect(await asked(b)).toBe("one")
 })
 
 test("[T-1.4] an instance whose heartbeats end leaves all gateways; those heard of by any stay", async () => {
