@@ -52,7 +52,7 @@ export interface GatewayOptions {
   readonly onStarted?: (ports: { readonly port: number; readonly adminPort: number }) => void
 }
 
-/** Longest wait at the end for the last log lines to be written. */
+/** Longest wait at the end for other gateways to be told the last, and for the last log lines to be written. */
 const FLUSH_MS = 1000
 
 const after: After = (ms, run) => {
@@ -149,7 +149,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     identity?.close()
     await sharedLimits?.close()
     elsewhere?.close()
-    await registry?.close()
+    await within(FLUSH_MS, Promise.resolve(registry?.close()))
     redis?.close()
     await ledger?.close()
     await store?.close()

@@ -14,6 +14,7 @@ afterEach(async () => {
 })
 
 const CONFIG = {
+  server: { workers: 1 },
   auth: { issuer: "https://gateway.example", audience: "api", secret: SECRET, https: "off" },
   discovery: { routes: "/api/v1/{service}/*", allow: ["127.0.0.1"] },
 }
@@ -53,7 +54,7 @@ async function get(gateway: GatewayProcess, path: string): Promise<string> {
 const answered = (gateway: GatewayProcess): Promise<string> => get(gateway, "x")
 
 test("[T-1.4] [T-6.1] [V-gw.2] [I-core.1] a service registers, is asked, and is gone when it deregisters", async () => {
-  const gateway = await startGateway({ ...CONFIG, store: "sqlite:./gatehouse.db" })
+  const gateway = await startGateway({ ...CONFIG, server: { workers: 2 }, store: "sqlite:./gatehouse.db" })
   const made = await gateway.admin("/admin/v1/clients", {
     method: "POST",
     body: JSON.stringify({ name: "context", scopes: ["registry:context"] }),
@@ -216,7 +217,7 @@ test("[T-1.4] watchers are told what happens, each what it may know, and resume 
 })
 
 test("[T-1.4] there may be so many watchers and no more, and those who leave make room", async () => {
-  const gateway = await startGateway({ ...CONFIG, server: { workers: 1 } })
+  const gateway = await startGateway(CONFIG)
   const token = await tokenFor(gateway, "registry:context")
   const url = `${gateway.url}/api/v1/registry/watch`
   const watchers = await Promise.all(Array.from({ length: 32 }, () => EventReader.open(url, token)))
