@@ -30,7 +30,7 @@ export function parseRequests(text: string): ReceivedRequest[] {
     if (!/^[A-Z]+ \/[\x21-\x7e]* HTTP\/1\.1$/.test(line))
       throw new Error(`not a request line: ${JSON.stringify(line)}`)
     for (const each of lines) {
-      if (!/^[!#$%&'*+.^`|~0-9A-Za-z-]+: [^\0-\x08\x0a-\x1f\x7f]*$/.test(each))
+      if (!/^[!#$%&'*+.^`|~0-9A-Za-z-]+:[^\0-\x08\x0a-\x1f\x7f]*$/.test(each))
         throw new Error(`not a header line: ${JSON.stringify(each)}`)
     }
     const all = (name: string) =>
