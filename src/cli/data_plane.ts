@@ -16,6 +16,7 @@ import type { HashKey } from "../lib/keyed_hash.ts"
 import { VERSION } from "../lib/version.ts"
 import { Accounting, AttemptCounter, countAuthentications, countRelayed } from "../observe/account.ts"
 import { SERIES } from "../observe/catalogue.ts"
+import { countConnections } from "../observe/connection_counts.ts"
 import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
 import { LimitCounts } from "../observe/limit_counts.ts"
@@ -154,7 +155,7 @@ export class DataPlane {
     this.#runtime = runtime
     this.#gateway = new Gateway(runtime)
     this.#apply(init.generation)
-    this.#door = this.#open(init, log)
+    this.#door = this.#open(init, log, series)
     // After Accounting, which sets gauges to zero.
     this.#poolGauges = new PoolGauges(series)
     this.#loadWatch = new LoadWatch({
@@ -250,7 +251,7 @@ export class DataPlane {
     this.#poolGauges.update(this.#upstreams.instances(), this.#generation.labels.instance)
   }
 
-  #open(init: WorkerInit, log: ReturnType<typeof createLog>): Door {
+  #open(init: WorkerInit, log: ReturnType<typeof createLog>, series: Series): Door {
     const { server } = init.generation.config
     const { hostname, port, tls } = init
     try {
@@ -263,6 +264,7 @@ export class DataPlane {
         clock: now,
         wallClock: Date.now,
         log,
+        counts: countConnections(series),
       })
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException

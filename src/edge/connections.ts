@@ -21,10 +21,6 @@ export class Connections {
     this.#bounds = bounds
   }
 
-  get count(): number {
-    return this.#open.size
-  }
-
   /** Counts a connection; otherwise why it must be closed: there are too many, or too many from this address. */
   enter(socket: RawSocket, address: string): "entered" | "full" | "crowded" {
     const { max, maxPerAddress, exempts } = this.#bounds
@@ -40,14 +36,15 @@ export class Connections {
     return "entered"
   }
 
-  /** The socket is closed; does nothing for one that was not counted. */
-  leave(socket: RawSocket): void {
+  /** The socket is closed; false for one that was not counted. */
+  leave(socket: RawSocket): boolean {
     const client = this.#open.get(socket)
-    if (client === undefined) return
+    if (client === undefined) return false
     this.#open.delete(socket)
-    if (client === "") return
+    if (client === "") return true
     const count = this.#clients.get(client)! - 1
     if (count === 0) this.#clients.delete(client)
     else this.#clients.set(client, count)
+    return true
   }
 }

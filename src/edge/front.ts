@@ -1,4 +1,5 @@
 import type { TCPSocketListener } from "bun"
+import type { ConnectionCounts } from "../observe/connection_counts.ts"
 import { Connections } from "./connections.ts"
 import { HandOver, INNER_HOST } from "./hand_over.ts"
 import { Handshakes } from "./handshakes.ts"
@@ -21,6 +22,7 @@ export interface FrontDoorOptions extends ServeDoorOptions {
   readonly wallClock: () => number
   /** Longest TLS handshake in milliseconds; 10 s unless told. */
   readonly handshakeMs?: number
+  readonly counts: ConnectionCounts
 }
 
 const HANDSHAKE_MS = 10_000
@@ -43,10 +45,10 @@ const NOBODY: SocketEvents = {
  * opened or the certificates cannot be used.
  */
 export function openFrontDoor(options: FrontDoorOptions): Door {
-  const { gateway, server: config, clock, wallClock, log } = options
+  const { gateway, server: config, clock, wallClock, log, counts } = options
   const { guard } = gateway
   const scheme = options.tls === undefined ? "http" : "https"
-  const handOver = new HandOver(clock)
+  const handOver = new HandOver(clock, () => counts.handedOver())
   const inner = openServeDoor({
     ...options,
     tls: undefined,
@@ -80,8 +82,14 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
     const address = plainAddress(socket.remoteAddress)
     // Before the handshake, which is what such a client would cost most by. Without one it is told why.
     const blocked = scheme === "https" && guard.blocking && guard.refuses(address) > 0
-    if (blocked || connections.enter(socket, address) !== "entered") socket.terminate()
-    else if (scheme === "https") handshakes.begin(socket)
+    const entry = blocked ? "blocked" : connections.enter(socket, address)
+    if (entry !== "entered") {
+      counts.refused(entry)
+      socket.terminate()
+      return
+    }
+    counts.opened()
+    if (scheme === "https") handshakes.begin(socket)
     else if (!take(socket, { address, scheme, certificate: undefined, listener })) socket.terminate()
   }
 
@@ -114,7 +122,7 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
         drain: (to) => to.data.drained(),
         end: (from) => from.data.endReceived(),
         close(from, error) {
-          connections.leave(from)
+          if (connections.leave(from)) counts.closed()
           handshakes.gone(from)
           from.data.closed(error)
         },

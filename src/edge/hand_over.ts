@@ -23,6 +23,7 @@ const SWEEP_MS = 1000
  */
 export class HandOver implements SpliceOwner, Origins {
   readonly #clock: Clock
+  readonly #onTaken: () => void
   readonly #joined = new Map<number, Splice>()
   readonly #opening = new Set<Splice>()
   /** Splices of which one end is closed, and when the other is cut. */
@@ -31,8 +32,10 @@ export class HandOver implements SpliceOwner, Origins {
   #innerPort = 0
   #closed: (() => void) | undefined
 
-  constructor(clock: Clock) {
+  /** `onTaken` is told of each connection handed over. */
+  constructor(clock: Clock, onTaken: () => void) {
     this.#clock = clock
+    this.#onTaken = onTaken
     this.#sweep = setInterval(() => {
       const now = clock()
       for (const [splice, until] of this.#lingering) if (now >= until) splice.terminate()
@@ -59,6 +62,7 @@ export class HandOver implements SpliceOwner, Origins {
     if (this.#joined.size + this.#opening.size >= MAX_CONNECTIONS) return undefined
     const splice = new Splice(front, origin, this)
     this.#opening.add(splice)
+    this.#onTaken()
     splice.open(INNER_HOST, this.#innerPort)
     return splice
   }

@@ -22,6 +22,9 @@ export const SERIES = {
   authentications: 17,
   limited: 18,
   limitOverflow: 19,
+  connections: 20,
+  connectionsRefused: 21,
+  connectionsHandedOver: 22,
   shed: 24,
   concurrencyLimit: 25,
   eventLoopLag: 26,
@@ -114,6 +117,10 @@ export type Violation = (typeof VIOLATIONS)[number]
 
 /** What becomes of requests of blocked clients, by index; `shadowed`: it went on. */
 export const BLOCK_RESULTS = ["refused", "shadowed"] as const
+
+/** Why client connections are closed at once, by index: too many, too many of one address, blocked. */
+export const CONNECTION_REFUSALS = ["full", "crowded", "blocked"] as const
+export type ConnectionRefusal = (typeof CONNECTION_REFUSALS)[number]
 
 /** Small number of a histogram's sum; below it are its buckets, the one past the last bound being +Inf. */
 export const SUM = 8191
@@ -208,6 +215,27 @@ export const METRICS: readonly Metric[] = [
     type: "counter",
     labels: [],
     series: { metric: SERIES.logDropped, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_client_connections",
+    help: "Connections clients have open now, WebSockets included; 0 where the runtime's HTTP server has the port.",
+    type: "gauge",
+    labels: [],
+    series: { metric: SERIES.connections, about: "nothing", small: "nothing" },
+  },
+  {
+    name: "gatehouse_client_connections_refused_total",
+    help: "Client connections closed at once: too many (full), too many of one address (crowded), or of a blocked client over TLS (blocked).",
+    type: "counter",
+    labels: ["reason"],
+    series: { metric: SERIES.connectionsRefused, about: "nothing", small: "connection_refusal" },
+  },
+  {
+    name: "gatehouse_client_connections_handed_over_total",
+    help: "Client connections passed on to the runtime's HTTP server, as they asked for a WebSocket or another version.",
+    type: "counter",
+    labels: [],
+    series: { metric: SERIES.connectionsHandedOver, about: "nothing", small: "nothing" },
   },
   {
     name: "gatehouse_websockets_open",

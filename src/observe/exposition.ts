@@ -4,6 +4,7 @@ import {
   AUTHENTICATION_METHODS,
   AUTHENTICATION_RESULTS,
   BLOCK_RESULTS,
+  CONNECTION_REFUSALS,
   DIRECTIONS,
   LIMIT_RESULTS,
   METHODS,
@@ -151,6 +152,7 @@ const LISTED = {
   limit_result: { label: "result", names: LIMIT_RESULTS },
   violation: { label: "violation", names: VIOLATIONS },
   block_result: { label: "result", names: BLOCK_RESULTS },
+  connection_refusal: { label: "reason", names: CONNECTION_REFUSALS },
 } as const
 
 function seriesLabels(metric: Metric, key: number, { labels, codes }: ExpositionOptions) {
@@ -180,7 +182,8 @@ function seriesLabels(metric: Metric, key: number, { labels, codes }: Exposition
     case "direction":
     case "limit_result":
     case "violation":
-    case "block_result": {
+    case "block_result":
+    case "connection_refusal": {
       const { label, names } = LISTED[small]
       found[label] = names[number] ?? "other"
       break

@@ -172,6 +172,17 @@ export const LOG_EVENTS = [
   ["policy.fault", "error", "A bug in a step of a `policy`."],
   ["upgrade.fault", "error", "The runtime refused to complete a WebSocket handshake."],
   ["websocket.fault", "error", "A bug in a WebSocket's handler; its client was closed with 1011."],
+  ["realtime.fault", "error", "A bug in a channel's handling; the command was refused."],
+  [
+    "realtime.gone",
+    "warn",
+    "A `subscriber` of an at_least_once `channel` came too late for the publication at `offset`; it goes on at `next`.",
+  ],
+  [
+    "realtime.dead_letter",
+    "warn",
+    "A `subscriber` of a `channel` never acknowledged the publication at `offset`; it is on the list of dead letters.",
+  ],
   ["door.fault", "error", "A bug in what reads requests; the request was answered with 500."],
   ["admin.fault", "error", "A bug in the admin API; the request was answered with 500."],
   [

@@ -16,6 +16,7 @@ export interface SeriesShape {
     | "worker"
     | "violation"
     | "block_result"
+    | "connection_refusal"
 }
 
 export interface Metric {

@@ -157,6 +157,9 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_upstream_attempts_total", { service: "halfdead", outcome: "connect" }, 1],
     ["gatehouse_upstream_attempts_total", { service: "failing", outcome: "server_error" }, 3],
     ["gatehouse_access_log_dropped_total", {}, 0],
+    // The WebSocket.
+    ["gatehouse_client_connections_handed_over_total", {}, 1],
+    ["gatehouse_client_connections_refused_total", { reason: "full" }, 0],
     ["gatehouse_websockets_open", {}, 1],
     ["gatehouse_websocket_messages_total", { direction: "from_client" }, 1],
     ["gatehouse_websocket_messages_total", { direction: "to_client" }, 1],
@@ -201,6 +204,7 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
   const checked = new Set(wanted.map(([name]) => name.replace(/_count$/, "")))
   expect(METRICS.map(({ name }) => name).filter((name) => !checked.has(name))).toEqual([
     "gatehouse_pool_connections",
+    "gatehouse_client_connections",
     "gatehouse_event_loop_lag_seconds",
     // Shown by test/e2e/quota.test.ts: it needs callers.
     "gatehouse_quota_total",
@@ -217,6 +221,7 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_store_queries_total",
     "gatehouse_store_query_seconds_total",
   ])
+  expect(sampleValue(page, "gatehouse_client_connections", {})).toBeGreaterThanOrEqual(3)
   expect(sampleValue(page, "gatehouse_redis_up", {})).toBe(1)
   expect(sampleValue(page, "gatehouse_limit_sync_total", { result: "sent" })).toBeGreaterThan(0)
   expect(sampleValue(page, "gatehouse_block_sync_total", { result: "unfit" })).toBe(0)

@@ -1,6 +1,8 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { openFrontDoor } from "../../src/edge/front.ts"
 import { now } from "../../src/lib/clock.ts"
+import { countConnections } from "../../src/observe/connection_counts.ts"
+import { createSeriesBuffer, Series } from "../../src/observe/series.ts"
 import type { Arrival } from "../../src/upstream/exchange.ts"
 import { exampleConfig } from "../support/config.ts"
 import { LANE, throughBothDoors, throughDoor } from "../support/doors.ts"
@@ -196,6 +198,7 @@ describe("who comes in", () => {
     const made = makeGateway(file)
     const config = exampleConfig(file).server
     const door = openFrontDoor({
+      counts: countConnections(new Series(createSeriesBuffer(16))),
       ...{ gateway: made.gateway, server: config, tls, hostname: "127.0.0.1", port: 0, clock: now },
       ...{ wallClock: Date.now, log: memoryLog(), handshakeMs: 100 },
     })

@@ -25,7 +25,7 @@ async function join() {
     port: 0,
     socket: { open: (socket) => void inner.push(socket), data: (socket, bytes) => void socket.write(bytes) },
   })
-  const handOver = new HandOver(now)
+  const handOver = new HandOver(now, () => undefined)
   handOver.innerPort = server.port
   const outer = Bun.listen<SocketEvents>({
     hostname: "127.0.0.1",

@@ -8,6 +8,7 @@ import type { Identity } from "../../src/identity/authenticated.ts"
 import { now } from "../../src/lib/clock.ts"
 import { Accounting } from "../../src/observe/account.ts"
 import { SERIES } from "../../src/observe/catalogue.ts"
+import { countConnections } from "../../src/observe/connection_counts.ts"
 import { createSeriesBuffer, keyMetric, readSeries, Series } from "../../src/observe/series.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
 import { Relays } from "../../src/realtime/relays.ts"
@@ -131,6 +132,7 @@ export function serveGateway(
 ): ServedGateway {
   const made = makeGateway(file, options.builtins, options.lookUp, options.identity)
   const door = openDoor({
+    counts: countConnections(new Series(createSeriesBuffer(16))),
     gateway: made.gateway,
     server: exampleConfig(file).server,
     tls: options.tls,
