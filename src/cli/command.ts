@@ -1,8 +1,5 @@
 import { VERSION } from "../lib/version.ts"
-import { check } from "./check.ts"
-import { keygen } from "./keygen.ts"
 import { EXIT, type Output } from "./output.ts"
-import { schema } from "./schema.ts"
 import { type CommandName, commandUsage, isCommand, unknownCommand, usage, usageError } from "./usage.ts"
 
 /** From the arguments to a command's exit code. */
@@ -23,7 +20,7 @@ async function run(command: CommandName, args: readonly string[], output: Output
     case "demo":
       return (await import("./demo.ts")).demo(args, output)
     case "check":
-      return check(args, output)
+      return (await import("./check.ts")).check(args, output)
     case "explain":
       return (await import("./explain.ts")).explain(args, output)
     case "services":
@@ -35,9 +32,9 @@ async function run(command: CommandName, args: readonly string[], output: Output
     case "restore":
       return (await import("./restore.ts")).restore(args, output)
     case "schema":
-      return schema(args, output)
+      return (await import("./schema.ts")).schema(args, output)
     case "keygen":
-      return keygen(args, output)
+      return (await import("./keygen.ts")).keygen(args, output)
     case "token":
       return (await import("./token.ts")).token(args, output)
     case "version":

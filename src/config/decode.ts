@@ -1,8 +1,9 @@
 import type { TSchema } from "typebox"
-import { Compile } from "typebox/compile"
+import { Compile, type Validator } from "typebox/compile"
 import { Value } from "typebox/value"
 import { decodeUnits } from "./decode_units.ts"
 import { findFaults, valueAt } from "./faults.ts"
+import { fillDefaults } from "./fill_defaults.ts"
 import { type Interpolated, readScalar } from "./interpolate.ts"
 import { type Path, pathText, shown } from "./problem.ts"
 import { type Config, ConfigSchema } from "./schema.ts"
@@ -25,9 +26,17 @@ export interface Decoded {
   isWritten(path: Path): boolean
 }
 
-/** Compiled, because a config may have thousands of routes and is checked at every reload. */
-const checker = Compile(ConfigSchema)
-const fits = (value: unknown): boolean => checker.Check(value)
+/** Compiling the schema costs as much as checking so many routes without. */
+const MANY_ROUTES = 500
+let checker: Validator | undefined
+
+/** A config may have thousands of routes, and is checked at every reload. */
+function fits(config: Mapping): boolean {
+  const { routes } = config
+  if (!Array.isArray(routes) || routes.length < MANY_ROUTES) return Value.Check(ConfigSchema, config)
+  checker ??= Compile(ConfigSchema)
+  return checker.Check(config)
+}
 
 type Mapping = { [key: string]: Tree }
 
@@ -37,9 +46,9 @@ type Mapping = { [key: string]: Tree }
  */
 export function decode(source: Interpolated, problems: Problems): Decoded | undefined {
   const schema = asSchema(ConfigSchema)
-  const raw = structuredClone(source.tree) as Mapping
+  const raw = (source.whole.length === 0 ? source.tree : structuredClone(source.tree)) as Mapping
   for (const path of source.whole) convert(schema, raw, path)
-  const filled = Value.Default(ConfigSchema, structuredClone(raw)) as Mapping
+  const filled = fillDefaults(schema, raw) as Mapping
   const broken = new Set<string>()
   const faults = badKeys(schema, filled, [])
   if (!fits(filled)) faults.push(...findFaults(ConfigSchema, filled))
@@ -78,12 +87,14 @@ function badKeys(schema: Schema, value: unknown, path: Path): { path: Path; mess
     return items ? value.flatMap((each, i) => badKeys(items, each, [...path, i])) : []
   }
   const found: { path: Path; message: string }[] = []
-  for (const [key, each] of Object.entries(value)) {
-    const at = [...path, key]
+  for (const key in value) {
     const inner = child(schema, key)
-    const rules = Object.keys(schema.patternProperties ?? {})
-    if (inner) found.push(...badKeys(inner, each, at))
-    else if (rules.length > 0) found.push({ path: at, message: badName(rules, key) })
+    const each = (value as Mapping)[key]
+    if (inner) {
+      if (typeof each === "object") found.push(...badKeys(inner, each, [...path, key]))
+    } else if (schema.patternProperties) {
+      found.push({ path: [...path, key], message: badName(Object.keys(schema.patternProperties), key) })
+    }
   }
   return found
 }
@@ -132,8 +143,8 @@ function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isW
     pruned.services = services
   }
   denyByDefault(pruned)
-  const complete = Value.Default(ConfigSchema, pruned)
-  if (!fits(complete)) return undefined
+  const complete = fillDefaults(asSchema(ConfigSchema), pruned) as Mapping
+  if (broken.size > 0 && !fits(complete)) return undefined
   return {
     config: decodeUnits(asSchema(ConfigSchema), complete) as Config,
     routeIndex,

@@ -1,12 +1,13 @@
 import { readFileSync, statSync } from "node:fs"
 import Type, { type StaticDecode } from "typebox"
-import { Value } from "typebox/value"
 import { strictObject } from "../lib/strict_object.ts"
 import type { FoundInstance } from "../upstream/discovery/source.ts"
 import { MAX_SERVICE_INSTANCES } from "../upstream/service.ts"
 import { parseInstance } from "./check_services.ts"
 import { findFaults, valueAt } from "./faults.ts"
+import { fillDefaults } from "./fill_defaults.ts"
 import { problemText, shown } from "./problem.ts"
+import { asSchema } from "./schema_walk.ts"
 import { formatOf, readSource } from "./source.ts"
 import { MAX_BYTES, Problems } from "./tree.ts"
 
@@ -39,7 +40,7 @@ export function parseInstances(text: string, path: string, service: string): rea
   const tree = readSource(text, formatOf(path, text), problems, true)?.tree
   refuse(path, problems)
   const list = Array.isArray(tree) ? tree : listOf(tree, path, service)
-  const filled = Value.Default(ListSchema, structuredClone(list))
+  const filled = fillDefaults(asSchema(ListSchema), list)
   for (const { path: at, message } of findFaults(ListSchema, filled))
     problems.add(at, message, shown(at, valueAt(list, at)))
   refuse(path, problems)

@@ -1,12 +1,12 @@
 import type { TSchema } from "typebox"
-import { Value } from "typebox/value"
 import { type HealthConfig, HealthSchema, type ServiceConfig, ServiceSchema } from "../upstream/service.ts"
 import { decodeUnits } from "./decode_units.ts"
+import { fillDefaults } from "./fill_defaults.ts"
 import { type RouteConfig, RouteSchema } from "./schema.ts"
 import { asSchema } from "./schema_walk.ts"
 
 function decodeWithDefaults(schema: TSchema, value: object): unknown {
-  return decodeUnits(asSchema(schema), Value.Default(schema, structuredClone(value)))
+  return decodeUnits(asSchema(schema), fillDefaults(asSchema(schema), value))
 }
 
 /** A service as a file would have it that says nothing but its name. */

@@ -48,10 +48,36 @@ export function schemaAt(schema: Schema, path: Path): Schema | undefined {
 export function child(schema: Schema, key: string | number): Schema | undefined {
   if (typeof key === "number") return schema.items
   if (schema.properties && Object.hasOwn(schema.properties, key)) return schema.properties[key]
-  for (const [pattern, each] of Object.entries(schema.patternProperties ?? {})) {
-    if (new RegExp(pattern, "u").test(key)) return each
+  for (const [rule, each] of nameRules(schema)) {
+    if (rule.test(key)) return each
   }
   return undefined
+}
+
+/** Schemas of all there can be within. */
+export function innerSchemas(schema: Schema): Schema[] {
+  const { properties = {}, patternProperties = {}, items, anyOf = [] } = schema
+  return [
+    ...Object.values(properties),
+    ...Object.values(patternProperties),
+    ...(items ? [items] : []),
+    ...anyOf,
+  ]
+}
+
+type NameRules = readonly (readonly [rule: RegExp, schema: Schema])[]
+const NO_RULES: NameRules = []
+const rulesOf = new WeakMap<Schema, NameRules>()
+
+/** Rules for names of a mapping that knows no keys of its own, each with the schema of what has such a name. */
+export function nameRules(schema: Schema): NameRules {
+  if (schema.patternProperties === undefined) return NO_RULES
+  let rules = rulesOf.get(schema)
+  if (rules === undefined) {
+    rules = Object.entries(schema.patternProperties).map(([rule, each]) => [new RegExp(rule, "u"), each])
+    rulesOf.set(schema, rules)
+  }
+  return rules
 }
 
 /** Whether the schema is a list of fixed words. */

@@ -1,15 +1,16 @@
-import { parse as parseToml, TomlError } from "smol-toml"
+import { parseJsonObject } from "../lib/json_object.ts"
 import type { Path } from "./problem.ts"
 import {
   isForbiddenKey,
   MAX_BYTES,
   MAX_DEPTH,
   MAX_VALUES,
-  type Problems,
+  noPlaces,
+  type Places,
+  Problems,
   type Source,
   type Tree,
 } from "./tree.ts"
-import { readYaml } from "./yaml.ts"
 
 export type Format = "yaml" | "json" | "toml"
 
@@ -46,7 +47,7 @@ export function readSource(
       ? readToml(plain, problems)
       : format === "json"
         ? readJson(plain, problems)
-        : readYaml(plain, problems)
+        : yaml().readYaml(plain, problems)
   if (source === undefined) return undefined
   problems.places = source.places
   if (source.tree === null) return { ...source, tree: {} }
@@ -58,24 +59,48 @@ export function readSource(
   return source
 }
 
-/** JSON is YAML as well: it is checked as JSON, then read as YAML, which knows lines and duplicate keys. */
+// Loaded with the first file that needs it: most starts read one format. No import(), as nobody waits for a load.
+const yaml = () => require("./yaml.ts") as typeof import("./yaml.ts")
+
+const encoder = new TextEncoder()
+
+/**
+ * JSON is YAML as well, and YAML's parser knows lines: what has a fault is read by it. It takes seconds for
+ * thousands of routes, so what has none is not.
+ */
 function readJson(text: string, problems: Problems): Source | undefined {
-  if (text.trim() === "") return { tree: null, places: new Map() }
+  if (text.trim() === "") return { tree: null, places: noPlaces }
+  const tree = parseJsonObject(encoder.encode(text), MAX_DEPTH) as Tree | undefined
+  if (tree !== undefined && valuesOf(tree) <= MAX_VALUES) {
+    let places: Places | undefined
+    return { tree, places: () => (places ??= placesIn(text))() }
+  }
   try {
     JSON.parse(text)
   } catch {
     // The runtime's message quotes the text and has no line; YAML's parser often knows where it breaks.
-    readYaml(text, problems, false)
+    yaml().readYaml(text, problems, false)
     if (problems.none) problems.add([], "not valid JSON (YAML goes in a file that ends in .yaml)")
     return undefined
   }
-  return readYaml(text, problems, false)
+  return yaml().readYaml(text, problems, false)
+}
+
+const placesIn = (text: string): Places => yaml().readYaml(text, new Problems(), false)?.places ?? noPlaces
+
+function valuesOf(tree: Tree): number {
+  if (typeof tree !== "object" || tree === null) return 1
+  let count = 1
+  for (const each of Object.values(tree)) count += valuesOf(each)
+  return count
 }
 
 function readToml(text: string, problems: Problems): Source | undefined {
+  // As with YAML.
+  const { parse, TomlError } = require("smol-toml") as typeof import("smol-toml")
   let table: unknown
   try {
-    table = parseToml(text)
+    table = parse(text)
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     // The first line is the message; the rest quotes the file, which may hold a secret.
@@ -85,7 +110,7 @@ function readToml(text: string, problems: Problems): Source | undefined {
   }
   const counter = { values: 0 }
   const tree = plainTree(table, [], problems, counter)
-  return problems.none ? { tree, places: new Map() } : undefined
+  return problems.none ? { tree, places: noPlaces } : undefined
 }
 
 /** Copies what the TOML parser made into plain values, within the same bounds as YAML. */

@@ -12,9 +12,15 @@ export interface Place {
 /** A parsed file, with the place of each value where the format tells. */
 export interface Source {
   readonly tree: Tree
-  /** By `pathText`. */
-  readonly places: ReadonlyMap<string, Place>
+  readonly places: Places
 }
+
+/** Places by `pathText`. A function: they may be found only when there is a problem to tell of. */
+export type Places = () => ReadonlyMap<string, Place>
+
+const NONE: ReadonlyMap<string, Place> = new Map()
+/** Of a format that does not tell places. */
+export const noPlaces: Places = () => NONE
 
 /** Bounds of a config, far beyond any real one: what is larger is an accident or an attack. */
 export const MAX_BYTES = 8 * 1024 * 1024
@@ -31,7 +37,7 @@ export function isForbiddenKey(key: string): boolean {
 /** Collects problems, each with its place in the file. */
 export class Problems {
   readonly list: Problem[] = []
-  places: ReadonlyMap<string, Place> = new Map()
+  places: Places = noPlaces
 
   get none(): boolean {
     return this.list.length === 0
@@ -47,8 +53,9 @@ export class Problems {
   }
 
   #placeOf(path: Path): Partial<Place> {
+    const places = this.places()
     for (let length = path.length; length > 0; length--) {
-      const place = this.places.get(pathText(path.slice(0, length)))
+      const place = places.get(pathText(path.slice(0, length)))
       if (place) return place
     }
     return {}

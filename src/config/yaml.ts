@@ -60,7 +60,7 @@ export function readYaml(
   if (!problems.none) return undefined
   const reader = new Reader(lines, mask, problems)
   const tree = documents[0]?.contents ? reader.read(documents[0].contents, []) : null
-  return { tree, places: reader.places }
+  return { tree, places: () => reader.places }
 }
 
 function placeAt(lines: LineCounter, offset: number): Place {

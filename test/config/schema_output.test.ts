@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { Value } from "typebox/value"
 import { decodeUnits } from "../../src/config/decode_units.ts"
+import { fillDefaults } from "../../src/config/fill_defaults.ts"
 import { configJsonSchema } from "../../src/config/json_schema.ts"
 import { referencePage } from "../../src/config/markdown.ts"
 import { ConfigSchema } from "../../src/config/schema.ts"
@@ -55,6 +56,14 @@ test("the JSON Schema is of draft 2020-12, asks only for what has no default, an
 })
 
 for (const name of ["gatehouse", "isaas", "tta", "storyverse", "cloudtolocalllm"]) {
+  test(`defaults are filled in as TypeBox does, for ${name}.yaml`, async () => {
+    const written = (await example(`${name}.yaml`)) as object
+    const before = structuredClone(written)
+    const filled = fillDefaults(asSchema(ConfigSchema), written)
+    expect(written).toEqual(before)
+    expect(filled).toEqual(Value.Default(ConfigSchema, structuredClone(written)))
+  })
+
   test(`decoding by units is what TypeBox decodes, for ${name}.yaml`, async () => {
     const filled = Value.Default(ConfigSchema, await example(`${name}.yaml`))
     expect(decodeUnits(asSchema(ConfigSchema), filled)).toEqual(Value.Decode(ConfigSchema, filled))
