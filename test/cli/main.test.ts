@@ -190,7 +190,8 @@ describe("explain", () => {
       "3. access_log",
       "4. compress",
       "5. auth",
-      "6. require_headers",
+      "6. rate_limit",
+      "7. require_headers",
     ])
     expect(out).toContain(
       "caller    needs a caller who proved its identity\n            with the scope write\n",
