@@ -155,7 +155,8 @@ function pathOf(target: string): string {
   const [path, ...query] = target.slice(start).split("?")
   // The runtime takes dot segments out first, and with them what is malformed before them.
   const canonical = canonicalPath(path!) ?? canonicalPath(new URL(path!, "http://a.example").pathname)
-  return [canonical?.path, ...query].join("?")
+  // An empty query is none.
+  return [canonical?.path, ...query].join("?").replace(/^([^?]*)\?$/, "$1")
 }
 
 /** Why the service's request is not the one the client sent; "" when it is. */
@@ -253,7 +254,7 @@ const ALLOWED: readonly Allowed[] = [
     why: "the runtime hides the authority of a target in absolute form, which must be that of Host",
   },
   {
-    lane: /^(?:200|40[035]|505|waits)$/,
+    lane: /^(?:200|40[035]|417|505|waits)$/,
     serve: /^(?:400|505|closed)$/,
     when: /chunked/i,
     why: "the runtime answers trailers with a 400 of its own, and hides whether a body that nobody read has ended",
@@ -265,7 +266,7 @@ const ALLOWED: readonly Allowed[] = [
     why: "the lane judges all of a request that has come before it asks anybody",
   },
   {
-    lane: /^(?:200|40[03])$/,
+    lane: /^(?:200|40[03]|417)$/,
     serve: /^(?:400|505|closed)$/,
     when: /\r\n\r\n[\s\S]/,
     why: "the runtime gives up a request, without its answer, when bytes follow it that are none",
