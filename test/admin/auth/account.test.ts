@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test"
 import { sweepAccounts } from "../../../src/identity/account_sweep.ts"
+import { sweepEvents } from "../../../src/store/events.ts"
 import { openAccounts } from "../../support/accounts.ts"
 import { makePrincipal } from "../../support/principal.ts"
 import { closeStores } from "../../support/store.ts"
@@ -115,6 +116,10 @@ test("[V-auth.4] a token for reading only changes nothing", async () => {
 
 test("what has expired is deleted, and nothing else", async () => {
   const { ask, addUser, context, store, pass, deliver, logIn } = await openAccounts()
+  const sweep = async () => {
+    await sweepAccounts(context)
+    await sweepEvents(store, context.wallClock())
+  }
   await addUser("ann@example.com")
   await ask("POST", "/auth/password/forgot", { body: { email: "ann@example.com" } })
   await deliver()
@@ -123,12 +128,12 @@ test("what has expired is deleted, and nothing else", async () => {
     const tables = ["one_time_tokens", "events", "login_failures"]
     return Promise.all(tables.map(async (table) => (await store.all(`SELECT * FROM ${table}`)).length))
   }
-  await sweepAccounts(context)
+  await sweep()
   expect(await count()).toEqual([1, 1, 4])
   pass(900_000)
-  await sweepAccounts(context)
+  await sweep()
   expect(await count()).toEqual([1, 1, 0])
   pass(3_600_000)
-  await sweepAccounts(context)
+  await sweep()
   expect(await count()).toEqual([0, 0, 0])
 })
