@@ -38,7 +38,8 @@ const DEL = 127
 /** 1 for bytes that may stand in a URI (RFC 3986 section 2), and `|`, `[`, `]` and `#`, which are common or judged later. */
 const URI = new Uint8Array(256)
 for (const char of "!$&'()*+,-./:;=?@_~%|[]#") URI[char.charCodeAt(0)] = 1
-for (const char of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") URI[char.charCodeAt(0)] = 1
+for (const char of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+  URI[char.charCodeAt(0)] = 1
 
 const VERSION = Buffer.from("HTTP/1.1\r\n")
 

@@ -9,10 +9,10 @@ const STATUS_LINES: readonly string[] = Array.from(
 )
 
 /**
- * Writes a response head into `out` at `at`: the status line, the lines of `fields` that `edits` leave in, the lines
- * they add, and `rest` (lines with their CRLF, framing and Date among them), then the empty line. Returns the
- * position after it. Throws `RangeError` when `out` is too small and `TypeError` for a line that could be read as
- * something else: a control byte or a character beyond Latin-1 in a value, a name that is no token.
+ * Writes a response head into `out` at `at`: the status line, `own` (lines with their CRLF: framing, Date), the lines
+ * of `fields` that `edits` leave in, those they add, and the empty line. Returns the position after it. Throws
+ * `RangeError` when `out` is too small and `TypeError` for a line that could be read as something else: a control
+ * byte or a character beyond Latin-1 in a value, a name that is no token.
  */
 export function writeResponseHead(
   out: Buffer,
@@ -20,9 +20,9 @@ export function writeResponseHead(
   status: number,
   fields: Fields,
   edits: Edits,
-  rest: string,
+  own: string,
 ): number {
-  let text = STATUS_LINES[status]!
+  let text = STATUS_LINES[status]! + own
   if (fields instanceof Section) {
     // Scanned when it came in; copied as it is.
     at = fields.copy(out, at, edits, text)
@@ -34,9 +34,9 @@ export function writeResponseHead(
   }
   const { added } = edits
   for (let i = 0; i < added.length; i += 2) text += line(added[i]!, added[i + 1]!)
-  text += rest
   if (at + text.length + 2 > out.length) throw new RangeError("writing a response head: the buffer is full")
-  at += out.latin1Write(text, at)
+  // Each write of a string costs as much as putting several lines together.
+  if (text !== "") at += out.latin1Write(text, at)
   out[at] = 13
   out[at + 1] = 10
   return at + 2

@@ -13,12 +13,12 @@ export function writeRequestHead(
   const target = exchange.query === "" ? exchange.upstreamPath : `${exchange.upstreamPath}?${exchange.query}`
   const start = `${exchange.method} ${target} HTTP/1.1\r\nhost: ${host ?? exchange.host}\r\n`
   const { requestEdits } = exchange
-  at = exchange.arrival.fields.copy(out, at, requestEdits, start)
-  return writeLines(out, at, requestEdits.added)
+  // The added lines first: one write of a string less.
+  return exchange.arrival.fields.copy(out, at, requestEdits, start + toLines(requestEdits.added))
 }
 
 /** What policies add may come from a token or a path: it must not end its line. */
-function writeLines(out: Buffer, at: number, lines: readonly string[]): number {
+function toLines(lines: readonly string[]): string {
   let text = ""
   for (let i = 0; i < lines.length; i += 2) {
     let value = lines[i + 1]!
@@ -34,6 +34,5 @@ function writeLines(out: Buffer, at: number, lines: readonly string[]): number {
     if (widest > 0xff) value = Buffer.from(value).latin1Slice()
     text += `${lines[i]}: ${value}\r\n`
   }
-  if (at + text.length > out.length) throw new RangeError("Writing a request head: the buffer is full.")
-  return at + out.latin1Write(text, at)
+  return text
 }
