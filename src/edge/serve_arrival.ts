@@ -80,14 +80,17 @@ export class ServeArrival implements Arrival {
       return
     }
     const length = fields.get("content-length")
-    const chunked = fields.get("transfer-encoding") !== undefined
+    const coding = fields.get("transfer-encoding")
+    const chunked = coding !== undefined
     if (length === undefined && !chunked && !http2) return
     if (this.method === "GET" || this.method === "HEAD") {
       // The runtime drops such a body but keeps its length: forwarded, it would swallow the next request.
       if (chunked || (length !== undefined && length !== "0")) this.fault = "INVALID_REQUEST"
       return
     }
-    if ((length !== undefined && !CONTENT_LENGTH.test(length)) || hasTwoTypes(fields)) {
+    // The runtime takes an empty member of a list of codings (", chunked"), which others may not.
+    const listed = chunked && coding.length !== "chunked".length
+    if (listed || (length !== undefined && !CONTENT_LENGTH.test(length)) || hasTwoTypes(fields)) {
       this.fault = "INVALID_REQUEST"
       return
     }

@@ -250,7 +250,7 @@ const ALLOWED: readonly Allowed[] = [
   {
     lane: /^400$/,
     serve: /^(?:200|403)$/,
-    when: /^\S+ http:/im,
+    when: / https?:\/\/\S* HTTP\//i,
     why: "the runtime hides the authority of a target in absolute form, which must be that of Host",
   },
   {
@@ -277,7 +277,7 @@ const ALLOWED: readonly Allowed[] = [
     when: /chunked/i,
     why: "the runtime takes the last chunk for the end of the body; the lane waits for its last LF",
   },
-  { lane: /^closed$/, serve: /^400$/, why: "the runtime reads on after a refusal" },
+  { lane: /^closed$/, serve: /^(?:400|505)$/, why: "the runtime reads on after a refusal" },
 ]
 
 /** Goes on to the Serve door, which closes where a request comes before the answer to the one before it. */

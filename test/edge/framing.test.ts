@@ -58,6 +58,7 @@ throughBothDoors((door) => {
     ["F-3", "content-length of 16 digits", post("Content-Length: 1234567890123456\r\n", "hello")],
     ["F-3", "an empty content-length", post("Content-Length: \r\n", "hello")],
     ["F-4", "identity, chunked", post("Transfer-Encoding: identity, chunked\r\n", "0\r\n\r\n")],
+    ["F-4", "an empty coding, chunked", post("Transfer-Encoding: ,chunked\r\n", "0\r\n\r\n")],
     ["F-4", "chunked;q=1", post("Transfer-Encoding: chunked;q=1\r\n", "0\r\n\r\n")],
     [
       "F-4",

@@ -76,18 +76,18 @@ describe("every byte value", () => {
     expect(valuesThat("complete", (byte) => `GET / HTTP/1.1\r${byte}${HOST}\r\n`)).toBe("\n")
   })
 
-  test("before a head: nothing passes that is not of a method, not even an empty line", () => {
+  test("[F-13] before a head: nothing passes that is not of a method, not even an empty line", () => {
     expect(valuesThat("complete", (byte) => byte + head())).toBe(TOKEN)
     expect(parse(`\r\n${head()}`).kind).toBe("bad")
   })
 
-  test("in a name: token bytes pass; a colon ends it", () => {
+  test("[F-9] in a name: token bytes pass; a colon ends it", () => {
     expect(valuesThat("complete", (byte) => head("/x", `${HOST}A${byte}B: c\r\n`))).toBe(sorted(`${TOKEN}:`))
     expect(valuesThat("complete", (byte) => head("/x", `${HOST}${byte}: c\r\n`))).toBe(TOKEN)
     expect(valuesThat("complete", (byte) => head("/x", `${HOST}A${byte}: c\r\n`))).toBe(sorted(`${TOKEN}:`))
   })
 
-  test("in a value: tab, space, visible and 8-bit bytes pass", () => {
+  test("[F-9] in a value: tab, space, visible and 8-bit bytes pass", () => {
     const text = `\t${bytes(32, 126)}${bytes(128, 255)}`
     expect(valuesThat("complete", (byte) => head("/x", `${HOST}A: b${byte}c\r\n`))).toBe(text)
     expect(valuesThat("complete", (byte) => head("/x", `${HOST}A:${byte}\r\n`))).toBe(text)
