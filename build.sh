@@ -30,6 +30,22 @@ compile() {
   bun build --compile --production --minify --bytecode --sourcemap \
     --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
     --outfile dist/gatehouse src/main.ts src/cli/worker.ts
+  compile_client
+}
+
+# dist/client: the realtime client as an npm package without dependencies.
+compile_client() {
+  rm -rf dist/client
+  bun build --target browser --format esm --outfile dist/client/client.js src/client/connect.ts
+  node_modules/.bin/tsc --project src/client/tsconfig.json
+  sed -i 's|\(from "\./[^"]*\)\.ts"|\1.js"|' dist/client/types/*.d.ts
+  bun -e 'import { version, license } from "./package.json"
+    const types = "./types/connect.d.ts"
+    const exports = { ".": { types, default: "./client.js" } }
+    const description = "A client of the realtime endpoint of Gatehouse"
+    const files = ["client.js", "types"]
+    const text = { name: "gatehouse-client", version, description, license, type: "module", sideEffects: false, files, exports, types }
+    await Bun.write("dist/client/package.json", JSON.stringify(text, undefined, 2) + "\n")'
 }
 
 find_bun

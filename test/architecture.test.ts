@@ -20,6 +20,7 @@ const ROOMS = [
   "observe",
   "http1",
   "lib",
+  "client",
 ]
 const MAX_LINES = 350
 
@@ -50,6 +51,18 @@ test("a room imports only from rooms below it", () => {
       .map((to) => `${file} imports ${to}`),
   )
   expect(wrong).toEqual([])
+})
+
+test("the client imports nothing but itself: it is a package without dependencies", () => {
+  const foreign = files
+    .filter((file) => roomOf(file) === "client")
+    .flatMap((file) => {
+      const text = readFileSync(join(root, file), "utf8")
+      return [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([^."'][^"']*)["']/g)].map(
+        (found) => `${file} imports ${found[1]}`,
+      )
+    })
+  expect(foreign).toEqual([])
 })
 
 test("imports name the defining file with its extension", () => {
