@@ -95,10 +95,15 @@ throughBothDoors((door) => {
       expect(response.header("content-length")).toBeUndefined()
     })
 
-    test("[F-34] interim answers are not passed on, the final one is intact", async () => {
+    test("[F-34] early hints are passed on by the lane alone, and the final answer is intact", async () => {
       const early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
-      const response = await answerOf(`${early.repeat(3)}HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello`)
-      expect([response.status, response.header("link"), response.body]).toEqual([200, undefined, "hello"])
+      const edge = edgeFor(`${early}HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello`)
+      const client = await openClient(edge.port)
+      await client.send(GET).seen("hello")
+      const seen = client.parsed().map((each) => [each.status, each.header("link"), each.body])
+      const hints = door.lane ? [[103, "</a>", ""]] : []
+      expect(seen).toEqual([...hints, [200, undefined, "hello"]])
+      client.reset()
     })
 
     test("[F-34] trailers are dropped", async () => {
