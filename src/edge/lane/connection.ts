@@ -123,8 +123,9 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     }
     const refusal = this.#owner.refusal(this.origin.address)
     if (refusal !== undefined) {
-      this.#writer.write(refusal, 0, refusal.length)
-      this.#close()
+      // Cut off at once: a flood of these must not hold connections.
+      this.#socket.end(refusal)
+      this.#state = GONE
       return
     }
     const startedAt = this.#owner.now()
