@@ -1,14 +1,11 @@
-import { Elysia } from "elysia"
 import type { Config } from "../config/schema.ts"
 import type { BuiltinRoute, Builtins } from "../gateway/snapshot.ts"
 import { FieldList } from "../http1/field_list.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import { endpointPath, identityRoutes } from "./auth/endpoints.ts"
 import { type Ask, askControlPlane } from "./auth/hand_over.ts"
-import { createDocs } from "./docs.ts"
-import { createHealth, type HealthDeps } from "./health.ts"
+import type { HealthDeps } from "./health.ts"
 import { WATCH_PATH } from "./registry/endpoints.ts"
-import { Watchers } from "./registry/public_watch.ts"
 
 export interface BuiltinDeps extends HealthDeps {
   /** The configuration in force; the API reference is made anew when it is another object. */
@@ -38,31 +35,21 @@ export function builtinRoutes(config: Config): readonly BuiltinRoute[] {
 
 /** Answers them: /health… and /docs… here, those of identity and the registry in the control plane. */
 export function createBuiltins(deps: BuiltinDeps): Builtins {
-  const health = createHealth(deps)
-  let documented: Config | undefined
-  let document: Promise<string> | undefined
-  const openApi = (): Promise<string> => {
-    const config = deps.config()
-    if (document === undefined || documented !== config) {
-      documented = config
-      // Loaded when first asked for: its packages would hold up the start of every worker.
-      document = import("./openapi.ts").then(({ openApiText }) =>
-        openApiText(config, deps.version, createHealth(deps)),
-      )
-    }
-    return document
-  }
-  const app = new Elysia().use(health).use(createDocs(openApi))
+  // Both loaded when first asked for: Elysia and what they need besides would hold up the start of every worker.
+  const loadApp = () => import("./public_app.ts").then(({ createPublicApp }) => createPublicApp(deps))
+  const loadWatchers = () => import("./registry/public_watch.ts").then(({ Watchers }) => new Watchers(deps))
+  let app: ReturnType<typeof loadApp> | undefined
+  let watchers: ReturnType<typeof loadWatchers> | undefined
   const open = new Set(OPEN_PATHS)
-  const watchers = new Watchers(deps)
   return {
     routes: builtinRoutes,
     async answer(exchange) {
       const { auth } = deps.config()
       if (auth !== undefined && endpointPath(exchange.path, auth.prefixes) === WATCH_PATH)
-        return watchers.answer(exchange, auth)
+        return (await (watchers ??= loadWatchers())).answer(exchange, auth)
       if (!open.has(exchange.path)) return askControlPlane(exchange, deps.ask)
-      return { kind: "answer", answer: await toAnswer(await app.handle(toRequest(exchange))) }
+      const { handle } = await (app ??= loadApp())
+      return { kind: "answer", answer: await toAnswer(await handle(toRequest(exchange))) }
     },
   }
 }

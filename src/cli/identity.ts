@@ -1,15 +1,5 @@
 import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
-import { accountRoutes } from "../admin/auth/account_routes.ts"
-import { createIdentityApp, toAnswer } from "../admin/auth/app.ts"
-import { childrenRoutes } from "../admin/auth/children_routes.ts"
-import { passwordRoutes } from "../admin/auth/password_routes.ts"
-import { providerRoutes } from "../admin/auth/provider_routes.ts"
-import { sessionRoutes } from "../admin/auth/session_routes.ts"
-import { tokenRoutes } from "../admin/auth/token_routes.ts"
-import { tokenStatusRoutes } from "../admin/auth/token_status_routes.ts"
-import { ownUsageRoutes } from "../admin/auth/usage_routes.ts"
-import { wellKnownRoutes } from "../admin/auth/well_known_routes.ts"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
 import { sweepAccounts, sweepAudit } from "../identity/account_sweep.ts"
@@ -29,7 +19,6 @@ import type {
 import { createMailOutbox } from "../identity/outbox.ts"
 import { loadOwnKeys, type OwnKeys } from "../identity/own_keys.ts"
 import { PasswordHasher } from "../identity/passwords.ts"
-import { Providers } from "../identity/providers.ts"
 import { recordFailures } from "../identity/record_failures.ts"
 import { RequestTurns } from "../identity/request_turns.ts"
 import { type Later, RevocationLog } from "../identity/revocation_log.ts"
@@ -39,36 +28,12 @@ import { sendBySmtp } from "../identity/smtp.ts"
 import { createThrottle } from "../identity/throttle.ts"
 import { now } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
-import { fail } from "../policies/failure.ts"
 import { appendAudit } from "../safety/audit.ts"
 import { ALERT_TTL_MS, type AlertEvent, appendEvent } from "../store/events.ts"
 import { type Store, StoreError } from "../store/sql.ts"
 import { isLinkLocal } from "../upstream/link_local.ts"
 import { lookUpName } from "../upstream/resolved_address.ts"
-
-/** The endpoints of identity, in groups: Elysia applications with paths below a prefix. */
-export function identityGroups(accounts: Accounts): readonly AnyElysia[] {
-  const { context, throttle } = accounts
-  return [
-    sessionRoutes(context),
-    tokenRoutes(accounts),
-    tokenStatusRoutes(context, throttle),
-    passwordRoutes(accounts),
-    accountRoutes(context),
-    childrenRoutes(accounts),
-    providerRoutes(context, createProviders(context)),
-  ]
-}
-
-function createProviders(context: IdentityContext): Providers {
-  return new Providers(context, {
-    fetch: (url, init) => fetch(url, init),
-    lookUp: lookUpName,
-    isRefused: isLinkLocal,
-    now,
-    log: context.log,
-  })
-}
+import type { IdentityApp } from "./identity_app.ts"
 
 function createAccounts(context: IdentityContext): Accounts {
   return {
@@ -97,10 +62,6 @@ export function identitySweeps(
 
 const SWEEP_MS = 60_000
 
-const BUSY = toAnswer(
-  fail("OVERLOADED", { retryAfterS: 1, message: "Too many ask at the moment; try again." }),
-)
-
 const later: Later = (ms, run) => {
   const timer = setTimeout(run, ms)
   return () => clearTimeout(timer)
@@ -112,15 +73,16 @@ export interface IdentityDeps {
   readonly wallClock: () => number
   readonly count: CountEvent
   readonly log: Log
-  /** More endpoints below the prefixes, for callers: Elysia applications. */
-  readonly groups?: readonly AnyElysia[]
+  /** Loads more endpoints below the prefixes, for callers: Elysia applications. */
+  readonly groups?: () => Promise<readonly AnyElysia[]>
 }
 
 /** Identity in the control plane: what workers ask, and what they are told. */
 export class ControlIdentity implements IdentityPort {
   readonly #deps: IdentityDeps
   readonly #turns = new RequestTurns({ soon: (run) => void setImmediate(run) })
-  readonly #app: (asked: IdentityRequest) => Promise<IdentityAnswer>
+  readonly #own: OwnTokens
+  #app: Promise<IdentityApp> | undefined
   /** All three `undefined` without a store. */
   readonly #context: IdentityContext | undefined
   readonly #accounts: Accounts | undefined
@@ -152,19 +114,12 @@ export class ControlIdentity implements IdentityPort {
     })
     this.apply(config)
     // Nothing asks while there is no section `auth`.
-    const own: OwnTokens = { settings: () => this.#settings!, keys: () => this.#keys! }
+    this.#own = { settings: () => this.#settings!, keys: () => this.#keys! }
     if (deps.store !== undefined) {
       this.#revocations = this.#createRevocations(deps.store)
-      this.#context = this.#createContext(own, this.#revocations)
+      this.#context = this.#createContext(this.#own, this.#revocations)
       this.#accounts = createAccounts(this.#context)
     }
-    const groups = [...(deps.groups ?? [])]
-    if (this.#accounts !== undefined) groups.push(...identityGroups(this.#accounts))
-    if (this.#context !== undefined) groups.push(ownUsageRoutes(this.#context, () => this.#config))
-    this.#app = createIdentityApp([wellKnownRoutes(own, this.#context !== undefined), ...groups], {
-      settings: own.settings,
-      log: deps.log,
-    })
   }
 
   /** For the admin API, which manages what identity keeps; `undefined` without a store. */
@@ -241,7 +196,20 @@ export class ControlIdentity implements IdentityPort {
   }
 
   async #handle(request: IdentityRequest): Promise<IdentityAnswer> {
-    return (await this.#turns.run(request.client, () => this.#app(request))) ?? BUSY
+    const { answer, busy } = await (this.#app ??= this.#load())
+    return (await this.#turns.run(request.client, () => answer(request))) ?? busy
+  }
+
+  /** With the first request: Elysia and what the endpoints need besides would hold up every start. */
+  async #load(): Promise<IdentityApp> {
+    const { createApp } = await import("./identity_app.ts")
+    return createApp({
+      own: this.#own,
+      accounts: this.#accounts,
+      config: () => this.#config,
+      groups: (await this.#deps.groups?.()) ?? [],
+      log: this.#deps.log,
+    })
   }
 
   async #sweep(): Promise<void> {

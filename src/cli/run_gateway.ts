@@ -1,38 +1,28 @@
 import { availableParallelism } from "node:os"
-import type { AnyElysia } from "elysia"
-import { type AdminDeps, createAdmin } from "../admin/app.ts"
-import { blockRoutes } from "../admin/blocks.ts"
-import { type AdminPort, openAdmin } from "../admin/listen.ts"
-import { peopleRoutes } from "../admin/people/routes.ts"
+import type { AdminPort } from "../admin/listen.ts"
 import { builtinRoutes } from "../admin/public.ts"
-import { quotaRoutes } from "../admin/quotas/routes.ts"
-import { adminRegistryRoutes } from "../admin/registry/admin_routes.ts"
-import { drainRoutes } from "../admin/registry/drain_routes.ts"
-import { PUBLIC_PORT } from "../admin/registry/public_port.ts"
-import { type RegistryRoutesDeps, registryRoutes } from "../admin/registry/routes.ts"
-import { randomToken } from "../admin/token.ts"
+import type { RegistryRoutesDeps } from "../admin/registry/routes.ts"
 import type { Loaded } from "../config/load.ts"
 import type { Config } from "../config/schema.ts"
 import { watchConfig } from "../config/watch.ts"
 import type { Control } from "../gateway/control.ts"
-import { type Elsewhere, withElsewhere } from "../gateway/elsewhere.ts"
+import type { Elsewhere } from "../gateway/elsewhere.ts"
 import { LineWriter, toDescriptor } from "../gateway/line_writer.ts"
 import { openControl } from "../gateway/open_control.ts"
 import type { RegistryKeeper } from "../gateway/registry_keeper.ts"
 import { type After, StartError } from "../gateway/supervisor.ts"
 import type { CountEvent } from "../identity/context.ts"
 import { now } from "../lib/clock.ts"
+import { formatAddress } from "../lib/format_address.ts"
 import { VERSION } from "../lib/version.ts"
 import { Counts } from "../observe/counts.ts"
 import { FaultLog } from "../observe/fault_log.ts"
 import type { Log } from "../observe/log.ts"
-import type { LogEvent } from "../observe/log_events.ts"
 import { createLog } from "../observe/log_json.ts"
-import { openStore } from "../store/open.ts"
 import type { Redis } from "../store/redis.ts"
 import type { Store } from "../store/sql.ts"
 import { watchFaults } from "./faults.ts"
-import { ControlIdentity } from "./identity.ts"
+import { ControlIdentity, type IdentityDeps } from "./identity.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
 import { healthOf, openElsewhere, openRegistry } from "./registry.ts"
@@ -91,7 +81,10 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       record: async (record) => identity?.record(record),
     }
     store = await openConfiguredStore(config, counts, log)
-    identity = await openIdentity(config, store, counts, log, [registryRoutes(PUBLIC_PORT, registryDeps)])
+    identity = await openIdentity(config, store, counts, log, async () => {
+      const { publicRegistryRoutes } = await import("../admin/registry/public_port.ts")
+      return [publicRegistryRoutes(registryDeps)]
+    })
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
     if (redis !== undefined) sharedLimits = await openSharedLimits(config, { redis, after, counts, log })
@@ -117,14 +110,16 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     })
     const running = control
     if (redis !== undefined) elsewhere = openElsewhere({ redis, services: () => running.services(), after })
+    // Loaded while clients are answered already: it is a third of all the code.
+    const { startAdmin } = await import("./start_admin.ts")
     const admin = startAdmin(control, identity, registryDeps, elsewhere, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
     const faults = new FaultLog({ log, onFault: () => control.countFault(), now })
     unwatchFaults = watchFaults((kind, error) => faults.record(kind, error))
     log.info("gateway.started", {
       version: VERSION,
-      address: address(config.server.host, control.port),
-      admin: address(config.admin.host, admin.port),
+      address: formatAddress(config.server.host, control.port),
+      admin: formatAddress(config.admin.host, admin.port),
       tls: config.server.tls !== undefined,
       workers: control.status().workers.length,
       generation: control.status().generation,
@@ -159,6 +154,8 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
 
 async function openConfiguredStore({ store }: Config, counts: Counts, log: Log): Promise<Store | undefined> {
   if (store === undefined) return undefined
+  // Many gateways have none.
+  const { openStore } = await import("../store/open.ts")
   try {
     return await openStore(store, {
       log,
@@ -178,7 +175,7 @@ async function openIdentity(
   store: Store | undefined,
   counts: Counts,
   log: Log,
-  groups: readonly AnyElysia[],
+  groups: NonNullable<IdentityDeps["groups"]>,
 ): Promise<ControlIdentity> {
   const count: CountEvent = (event, outcome) =>
     counts.add("gatehouse_identity_events_total", { event, outcome })
@@ -200,70 +197,6 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
   await Promise.race([work, late.promise])
   cancel()
 }
-
-function startAdmin(
-  control: Control,
-  identity: ControlIdentity,
-  registry: RegistryRoutesDeps,
-  elsewhere: Elsewhere | undefined,
-  { admin }: Config,
-  log: Log,
-  writeLine: (line: string) => void,
-): AdminPort {
-  const random = admin.token === undefined ? randomToken() : undefined
-  const deps: AdminDeps = {
-    version: VERSION,
-    wallClock: Date.now,
-    log,
-    token: () => random ?? control.config.admin.token ?? admin.token!,
-    config: () => control.config,
-    record: (record) => identity.record(record),
-    groups: [
-      blockRoutes({
-        blocks: control.abuse,
-        now,
-        wallClock: Date.now,
-        record: (record, event) => identity.record(record, event),
-      }),
-      peopleRoutes({ context: identity.context, config: () => control.config }),
-      quotaRoutes({ context: identity.context, config: () => control.config }),
-      adminRegistryRoutes(registry),
-      drainRoutes({
-        ...registry,
-        services: () => control.services(),
-        drainInstance: (service, url, on) => control.drainInstance(service, url, on),
-      }),
-    ],
-    ready: () => !control.draining,
-    services: () => control.services(),
-    status: () => ({ ...control.status(), services: withElsewhere(control.services(), elsewhere) }),
-    reload: () => control.reload(),
-    resetBreaker: (service) => control.resetBreaker(service),
-    returnInstances: (service, url) => control.returnInstances(service, url),
-    metrics: async () => ({
-      text: await control.metrics.text(),
-      contentType: control.metrics.contentType,
-    }),
-  }
-  let port: AdminPort
-  try {
-    port = openAdmin(createAdmin(deps), admin.host, admin.port)
-  } catch (error) {
-    control.terminate()
-    const { code, message } = error as NodeJS.ErrnoException
-    const reason = code === "EADDRINUSE" ? "the port is taken by another program" : message
-    throw new StartError(`listening on ${address(admin.host, admin.port)} for the admin API: ${reason}`)
-  }
-  // Not through the log: that would redact it, and this is the one place where it is shown.
-  if (random !== undefined) {
-    const event: LogEvent = "admin.token"
-    writeLine(JSON.stringify({ time: new Date().toISOString(), level: "warn", event, token: random }))
-  }
-  return port
-}
-
-const address = (host: string, port: number): string =>
-  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
 /**
  * Loses no request: for a while answers still go out, telling clients to come back on a new connection (to

@@ -1,5 +1,5 @@
 import { createIdentityApp } from "../../src/admin/auth/app.ts"
-import { identityGroups } from "../../src/cli/identity.ts"
+import { identityGroups } from "../../src/cli/identity_app.ts"
 import type { Accounts } from "../../src/identity/accounts.ts"
 import type { AuditRecord, IdentityContext } from "../../src/identity/context.ts"
 import type { SendMail } from "../../src/identity/mail.ts"

@@ -1,5 +1,5 @@
 import Type, { type StaticDecode, type TObject, type TProperties } from "typebox"
-import { Compile } from "typebox/compile"
+import { compileLate } from "../../lib/compile_late.ts"
 import { isoDate } from "../../lib/iso_date.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { refuse } from "../answer.ts"
@@ -31,31 +31,31 @@ export const unfitFields = (request: Request, errors: readonly FieldError[]): Re
 export function compileBody<S extends TObject>(
   schema: S,
 ): (request: Request) => Promise<StaticDecode<S> | Response> {
-  const validator = Compile(schema)
+  const validator = compileLate(schema)
   return async (request) => {
     const bytes = await request.bytes()
     // Where every field has a default, no body is as good as an empty one.
     const body = bytes.length === 0 ? {} : parseJsonObject(bytes, MAX_DEPTH)
     if (body === undefined)
       return refuse(request, 400, "INVALID_REQUEST", "The body must be one JSON object that repeats no key.")
-    return validator.Check(body)
+    return validator().Check(body)
       ? (body as StaticDecode<S>)
-      : unfitFields(request, fieldErrors(validator, body))
+      : unfitFields(request, fieldErrors(validator(), body))
   }
 }
 
 /** Reads queries of one shape: each parameter once, none that is unknown; else a refusal. */
 export function compileQuery<S extends TObject>(schema: S): (request: Request) => StaticDecode<S> | Response {
-  const validator = Compile(schema)
+  const validator = compileLate(schema)
   return (request) => {
     const query: Record<string, string> = Object.create(null)
     for (const [name, value] of new URL(request.url).searchParams) {
       if (name in query) return unfitFields(request, [{ field: "/", message: "a parameter is there twice" }])
       query[name] = value
     }
-    return validator.Check(query)
+    return validator().Check(query)
       ? (query as StaticDecode<S>)
-      : unfitFields(request, fieldErrors(validator, query))
+      : unfitFields(request, fieldErrors(validator(), query))
   }
 }
 

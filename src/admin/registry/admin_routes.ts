@@ -1,5 +1,5 @@
 import { Elysia } from "elysia"
-import { Compile } from "typebox/compile"
+import { compileLate } from "../../lib/compile_late.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { FAILURES, type Failure, fail } from "../../policies/failure.ts"
 import { type Registration, RegistrationSchema } from "../../upstream/discovery/registration.ts"
@@ -10,7 +10,7 @@ import { type RegistryRoutesDeps, registryRoutes } from "./routes.ts"
 import { EVENT_STREAM_HEADERS, MAX_WATCHERS, type Poll, placeOf, watchEvents } from "./watch.ts"
 
 const MAX_DEPTH = 4
-const validator = Compile(RegistrationSchema)
+const validator = compileLate(RegistrationSchema)
 const ALL = ["*"]
 
 const refuseFailure = (request: Request, { code, message, details }: Failure): Response =>
@@ -21,9 +21,9 @@ const ADMIN_PORT: RegistryPort = {
     const body = parseJsonObject(await request.bytes(), MAX_DEPTH)
     if (body === undefined)
       return fail("INVALID_REQUEST", { message: "The body must be one JSON object that repeats no key." })
-    return validator.Check(body)
+    return validator().Check(body)
       ? { kind: "body", body: body as Registration }
-      : fail("INVALID_FIELD", { details: { errors: fieldErrors(validator, body) } })
+      : fail("INVALID_FIELD", { details: { errors: fieldErrors(validator(), body) } })
   },
   ok,
   refuse: refuseFailure,

@@ -4,6 +4,7 @@ import { RegistrationSchema } from "../../upstream/discovery/registration.ts"
 import { askedOf, ok, refuse } from "../auth/app.ts"
 import { compileBody } from "../auth/json_body.ts"
 import type { RegistryPort } from "./port.ts"
+import { type RegistryRoutesDeps, registryRoutes } from "./routes.ts"
 
 const readBody = compileBody(RegistrationSchema)
 const SCOPE = "registry:"
@@ -18,8 +19,7 @@ export function servicesOf(principal: Principal | undefined): readonly string[] 
   return fail("FORBIDDEN", { details: { missing: { scopes: ["registry:<service>"] } } })
 }
 
-/** For services with a token or an API key of their own. */
-export const PUBLIC_PORT: RegistryPort = {
+const PUBLIC_PORT: RegistryPort = {
   read: async (request) => readBody(askedOf(request)),
   ok,
   refuse,
@@ -29,3 +29,6 @@ export const PUBLIC_PORT: RegistryPort = {
     return { id: principal?.id ?? "", client, requestId }
   },
 }
+
+/** The registry for services with a token or an API key of their own. */
+export const publicRegistryRoutes = (deps: RegistryRoutesDeps) => registryRoutes(PUBLIC_PORT, deps)

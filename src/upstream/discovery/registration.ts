@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { isIPv6 } from "node:net"
 import Type, { type StaticDecode } from "typebox"
-import { Compile } from "typebox/compile"
+import { compileLate } from "../../lib/compile_late.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { parseDuration } from "../../lib/units.ts"
@@ -168,7 +168,7 @@ const SharedSchema = strictObject({
   ttlMs: Type.Union([Type.Literal(0), Type.Integer({ minimum: MIN_TTL_MS, maximum: MAX_TTL_MS })]),
   registeredAt: Type.Integer({ minimum: 0 }),
 })
-const shared = Compile(SharedSchema)
+const shared = compileLate(SharedSchema)
 const MAX_SHARED_BYTES = 8192
 const encoder = new TextEncoder()
 
@@ -181,7 +181,7 @@ export function toShared({ id, draining, ...rest }: Registered): string {
 export function parseShared(id: string, text: string, draining: boolean): Registered | undefined {
   if (text.length > MAX_SHARED_BYTES) return undefined
   const value = parseJsonObject(encoder.encode(text), 4)
-  if (value === undefined || !shared.Check(value)) return undefined
+  if (value === undefined || !shared().Check(value)) return undefined
   const { service, url, check } = value
   if (instanceId(service, url) !== id || canonical(url) !== url) return undefined
   return { ...value, id, check, draining }
