@@ -68,7 +68,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.#socket = socket
     this.origin = origin
     this.#owner = owner
-    this.#intake = new Intake(socket)
+    this.#intake = new Intake(socket, this.#patience.received)
     this.#writer = new Writer(socket, this.#patience.sent)
     this.#outgoing = new Outgoing(this.#writer, owner, this)
   }
@@ -203,21 +203,17 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     if (!this.#last) this.#intake.keep(bytes, at)
   }
 
-  #resume(): void {
-    if (this.#intake.resume()) this.#patience.received.moved = true
-  }
-
   /** The body's reader wants more. */
   feedMore(): void {
     if (this.#expects) this.#outgoing.allowBody()
     this.#expects = false
-    this.#resume()
+    this.#intake.resume()
   }
 
   /** The body's reader has left. */
   feedCancelled(): void {
     this.#wanted = false
-    this.#resume()
+    this.#intake.resume()
   }
 
   // The answer.
@@ -263,7 +259,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     else if (this.#incoming === undefined) this.#next()
     else {
       this.#state = EMPTYING
-      this.#resume()
+      this.#intake.resume()
     }
   }
 
@@ -312,7 +308,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.#state = CLOSING
     this.#incoming = undefined
     this.#head.drop()
-    this.#resume()
+    this.#intake.resume()
     if (this.#writer.empty) this.#shut()
   }
 

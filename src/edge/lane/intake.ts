@@ -1,4 +1,5 @@
 import type { RawSocket } from "../one_way.ts"
+import type { Stillness } from "./stillness.ts"
 
 /** What a client sends ahead of its turn waits up to here; then the socket is read no further. */
 const MAX_AHEAD_BYTES = 65_536
@@ -9,8 +10,12 @@ export class Intake {
   #ahead: Buffer | undefined
   #paused = false
 
-  constructor(socket: RawSocket) {
+  readonly #quiet: Stillness
+
+  /** `quiet` is told when it reads on: what comes then was not waited for before. */
+  constructor(socket: RawSocket, quiet: Stillness) {
     this.#socket = socket
+    this.#quiet = quiet
   }
 
   /** Keeps what follows `at` until its turn. */
@@ -34,11 +39,11 @@ export class Intake {
     this.#socket.pause()
   }
 
-  /** Reads on; true when it had stopped. */
-  resume(): boolean {
-    if (!this.#paused) return false
+  /** Reads on, if it had stopped. */
+  resume(): void {
+    if (!this.#paused) return
     this.#paused = false
+    this.#quiet.moved = true
     this.#socket.resume()
-    return true
   }
 }
