@@ -1,8 +1,8 @@
 import type { EventEmitter } from "node:events"
-import { readFileSync } from "node:fs"
-import type { Redis as Client, Cluster, RedisOptions } from "ioredis"
+import type { Redis as Client, Cluster } from "ioredis"
 import { after } from "../lib/after.ts"
 import type { Log } from "../observe/log.ts"
+import { openClient, pauseMs } from "./redis_client.ts"
 import type { RedisSettings } from "./redis_settings.ts"
 
 /** A Lua script that runs as one step. Its first key tells a Cluster where, so all keys share a hash tag. */
@@ -24,11 +24,6 @@ type Commander = Pick<Client, "status" | "connect" | "disconnect">
 type Scripts = Readonly<
   Record<string, (keys: number, ...rest: readonly (string | number)[]) => Promise<unknown>>
 >
-/** Answers as they always were; the type of a client depends on it. */
-type Legacy = { readonly replyMapping: "legacy" }
-
-/** Longest pause between attempts to connect. */
-const LONGEST_PAUSE_MS = 1000
 /** A command may be so many times as late as `command_timeout` before its connection is given up. */
 const GIVE_UP_AFTER = 10
 /** Commands under way; beyond, `run` rejects at once. */
@@ -152,11 +147,6 @@ export class Redis {
   }
 }
 
-/** Before an attempt to connect, counted from 1. */
-function pauseMs(attempt: number, random: () => number): number {
-  return Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + random() / 2)
-}
-
 /**
  * Begins to connect and does not wait. Throws when the file of authorities cannot be read. The library is loaded
  * here, as most gateways need none.
@@ -166,68 +156,5 @@ export async function openRedis(
   scripts: readonly Script[],
   deps: RedisDeps,
 ): Promise<Redis> {
-  const { Cluster, Redis: Client } = await import("ioredis")
-  const { target, username, password, sentinelPassword, connectTimeoutMs } = settings
-  const pause = (attempt: number): number => pauseMs(attempt, deps.random)
-  const ca = settings.ca === undefined ? {} : { ca: readFileSync(settings.ca, "utf8") }
-  const tls = settings.tls ? { tls: ca } : {}
-  const common: RedisOptions & Legacy = {
-    replyMapping: "legacy",
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    connectTimeout: connectTimeoutMs,
-    connectionName: "gatehouse",
-    enableOfflineQueue: false,
-    // Ends what is under way whenever the connection breaks; it must not be sent twice.
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    retryStrategy: pause,
-    // A master that has become a replica stays one: look for the new one.
-    reconnectOnError: ({ message }) => message.includes("READONLY"),
-  }
-  switch (target.kind) {
-    case "server":
-      return new Redis(
-        new Client(target.url, {
-          ...common,
-          ...(settings.ca !== undefined && { tls: ca }),
-          enableAutoPipelining: true,
-        }),
-        scripts,
-        settings,
-        deps,
-      )
-    case "sentinel": {
-      const options = {
-        ...common,
-        ...tls,
-        enableAutoPipelining: true,
-        sentinels: target.sentinels.map((each) => ({ ...each })),
-        name: target.name,
-        ...(sentinelPassword !== undefined && { sentinelPassword }),
-        enableTLSForSentinelMode: settings.tls,
-        sentinelRetryStrategy: pause,
-        failoverDetector: true,
-      }
-      return new Redis(new Client(options), scripts, settings, deps)
-    }
-    case "cluster": {
-      const options = {
-        enableOfflineQueue: false,
-        enableAutoPipelining: true,
-        clusterRetryStrategy: pause,
-        redisOptions: { ...common, ...tls },
-        slotsRefreshTimeout: connectTimeoutMs,
-      }
-      return new Redis(
-        new Cluster(
-          target.nodes.map((each) => ({ ...each })),
-          options,
-        ),
-        scripts,
-        settings,
-        deps,
-      )
-    }
-  }
+  return new Redis(await openClient(settings, deps.random), scripts, settings, deps)
 }

@@ -1,7 +1,8 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { endBlockMachines, startBlockMachine } from "../support/block_machine.ts"
 import { endMachines, sharedBucket, startMachine } from "../support/limit_machine.ts"
-import { endRedis, type RedisServer, startRedis } from "../support/redis.ts"
+import { endRedis } from "../support/redis.ts"
+import { startCluster, startSentinel } from "../support/redis_topologies.ts"
 import { until, untilAsked } from "../support/until.ts"
 
 setDefaultTimeout(30_000)
@@ -15,25 +16,7 @@ afterEach(async () => {
 const HOUR = sharedBucket(10 / 3600, 10)
 
 test("[F-41] when the master is killed, Sentinel's next one is found within 5 s, and no more gets through than a limit and a bucket", async () => {
-  const master = await startRedis()
-  const replica = await startRedis([`replicaof 127.0.0.1 ${master.port}`, "repl-diskless-sync-delay 0"])
-  const sentinel = await startRedis(
-    [
-      `sentinel monitor main 127.0.0.1 ${master.port} 1`,
-      "sentinel down-after-milliseconds main 300",
-      "sentinel failover-timeout main 3000",
-    ],
-    { sentinel: true },
-  )
-  await untilAsked(async () => (await replica.client.info()).includes("master_link_status:up"), "the replica")
-  await untilAsked(
-    async () => {
-      const found = (await sentinel.client.call("SENTINEL", "REPLICAS", "main")) as unknown[]
-      return found.length === 1
-    },
-    "the sentinel to find the replica",
-    15_000,
-  )
+  const { master, replica, sentinel } = await startSentinel()
   const config = {
     sentinels: [`127.0.0.1:${sentinel.port}`],
     name: "main",
@@ -58,31 +41,6 @@ test("[F-41] when the master is killed, Sentinel's next one is found within 5 s,
   await until(() => !b.take("ann", HOUR) || ++passed > 20, "b to have heard of a")
   expect(passed).toBeLessThanOrEqual(20)
 })
-
-async function startCluster(): Promise<readonly RedisServer[]> {
-  const settings = ["cluster-enabled yes", "cluster-node-timeout 500", "cluster-require-full-coverage no"]
-  const nodes = await Promise.all([1, 2, 3].map(() => startRedis(settings)))
-  const first = nodes[0]!
-  for (const [i, { client, port }] of nodes.entries()) {
-    await client.call(
-      "CLUSTER",
-      "ADDSLOTSRANGE",
-      Math.floor((i * 16_384) / 3),
-      Math.floor(((i + 1) * 16_384) / 3) - 1,
-    )
-    if (i > 0) await first.client.call("CLUSTER", "MEET", "127.0.0.1", port)
-  }
-  for (const { client } of nodes)
-    await untilAsked(
-      async () => {
-        const info = (await client.call("CLUSTER", "INFO")) as string
-        return info.includes("cluster_state:ok") && info.includes("cluster_slots_ok:16384")
-      },
-      "the cluster",
-      15_000,
-    )
-  return nodes
-}
 
 test("[V-rl.7] [F-41] in a Cluster all limits are on one node, and are found where it moves to", async () => {
   const nodes = await startCluster()
