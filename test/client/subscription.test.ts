@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import type { Subscription } from "../../src/client/connect.ts"
+import { turns } from "../support/realtime_model.ts"
 import { collect, modelClient } from "./model_client.ts"
 
 const UNAVAILABLE = { code: "UNAVAILABLE", message: "not now", temporary: true } as const
@@ -67,13 +68,29 @@ describe("a subscription", () => {
     expect(data).toEqual([2, 3])
   })
 
-  test("fetches page by page what does not fit into one reply", async () => {
-    const { gateway, client, pass } = modelClient()
+  test("hands on what did not fit into the reply and follows it, also where that is cut off", async () => {
+    const { gateway, client, time, pass } = modelClient()
     gateway.page = 2
     const data = collect(client.subscribe("a:b"))
     await gateway.settle()
     gateway.socket.cut(1006)
     for (let n = 1; n <= 7; n++) gateway.publish("a:b", n)
+    await Promise.resolve()
+    const cut = async (frames: number): Promise<void> => {
+      time.pass(1000)
+      await turns()
+      const { socket } = gateway
+      socket.open()
+      gateway.step(socket, "up")
+      gateway.step(socket, "down")
+      gateway.step(socket, "up")
+      for (let i = 0; i < frames; i++) gateway.step(socket, "down")
+      socket.cut(1006)
+    }
+    await cut(1)
+    expect(data).toEqual([1, 2])
+    await cut(3)
+    expect(data).toEqual([1, 2, 3, 4, 5, 6])
     await pass(1000)
     gateway.publish("a:b", 8)
     await gateway.settle()

@@ -171,6 +171,19 @@ export class ModelGateway {
     if (refusal === "silence") return
     const answer = refusal === undefined ? { result: this.#do(socket, command) } : { error: refusal }
     socket.down.push(JSON.stringify({ id: command.id, ...answer }))
+    if (command.type === "subscribe" && refusal === undefined) this.#pushRest(socket, command)
+  }
+
+  /** What did not fit into the answer follows as pushes. */
+  #pushRest(socket: ModelSocket, { channel, since }: Command): void {
+    const name = String(channel)
+    const { found, complete } = this.#history(name, since as Position | undefined)
+    if (since === undefined || !complete) return
+    const { log } = this.channel(name)
+    for (let offset = (found.at(-1)?.offset ?? log.length) + 1; offset <= log.length; offset++) {
+      const { data } = log[offset - 1]!
+      socket.down.push(JSON.stringify({ push: "publication", channel: name, offset, data }))
+    }
   }
 
   #do(socket: ModelSocket, command: Command): unknown {
@@ -235,7 +248,6 @@ export class ModelGateway {
     const { epoch, log, ack } = this.channel(name)
     const { found, complete, newest } = this.#history(name, since)
     if (since === undefined || !complete) return { position: newest, recovered: false, publications: [], ack }
-    // What is beyond one page follows by itself, or is asked for.
     const offset = found.at(-1)?.offset ?? log.length
     return { position: { epoch, offset }, recovered: true, publications: found, ack }
   }
