@@ -1,10 +1,12 @@
 import type { Config } from "../config/schema.ts"
 import type { BuiltinRoute, Builtins } from "../gateway/snapshot.ts"
 import { FieldList } from "../http1/field_list.ts"
+import type { Realtime } from "../realtime/channels/realtime.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import { endpointPath, identityRoutes } from "./auth/endpoints.ts"
 import { type Ask, askControlPlane } from "./auth/hand_over.ts"
 import type { HealthDeps } from "./health.ts"
+import { answerRealtime, isRealtimePath, realtimeRoutes } from "./realtime/endpoints.ts"
 import { WATCH_PATH } from "./registry/endpoints.ts"
 
 export interface BuiltinDeps extends HealthDeps {
@@ -12,6 +14,8 @@ export interface BuiltinDeps extends HealthDeps {
   readonly config: () => Config
   /** Asks the control plane. */
   readonly ask: Ask
+  /** Channels of this worker; absent: there are none. */
+  readonly realtime?: Realtime
 }
 
 /** Paths open to anybody, whatever the config. */
@@ -30,7 +34,7 @@ const OPEN_PATHS: readonly string[] = [
 /** Every endpoint the gateway answers itself: the routing table needs them before there is an app. */
 export function builtinRoutes(config: Config): readonly BuiltinRoute[] {
   const open = OPEN_PATHS.map((path) => ({ path, methods: [], caller: false }))
-  return [...open, ...identityRoutes(config)]
+  return [...open, ...identityRoutes(config), ...realtimeRoutes(config)]
 }
 
 /** Answers them: /health… and /docs… here, those of identity and the registry in the control plane. */
@@ -41,12 +45,15 @@ export function createBuiltins(deps: BuiltinDeps): Builtins {
   let app: ReturnType<typeof loadApp> | undefined
   let watchers: ReturnType<typeof loadWatchers> | undefined
   const open = new Set(OPEN_PATHS)
+  const { realtime } = deps
   return {
     routes: builtinRoutes,
     async answer(exchange) {
       const { auth } = deps.config()
       if (auth !== undefined && endpointPath(exchange.path, auth.prefixes) === WATCH_PATH)
         return (await (watchers ??= loadWatchers())).answer(exchange, auth)
+      if (realtime !== undefined && isRealtimePath(exchange.path, realtime))
+        return answerRealtime(exchange, realtime)
       if (!open.has(exchange.path)) return askControlPlane(exchange, deps.ask)
       const { handle } = await (app ??= loadApp())
       return { kind: "answer", answer: await toAnswer(await handle(toRequest(exchange))) }

@@ -28,7 +28,9 @@ import { countShed } from "../observe/shed_counts.ts"
 import { FAILURES } from "../policies/failure.ts"
 import { LimitLog } from "../policies/limit_log.ts"
 import type { ExactTake, Limits } from "../policies/limits.ts"
+import type { Realtime } from "../realtime/channels/realtime.ts"
 import { Relays } from "../realtime/relays.ts"
+import type { TopicServer } from "../realtime/socket.ts"
 import { Spending } from "../store/limit_spending.ts"
 import { LimitTable, slotsOf } from "../store/limit_table.ts"
 import type { QuotaTake, QuotaUnits } from "../store/quota_usage.ts"
@@ -37,6 +39,7 @@ import { FailedChains } from "../upstream/failed_chain.ts"
 import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { LoadWatch } from "./load_watch.ts"
 import { PoolGauges } from "./pool_gauges.ts"
+import { createRealtime } from "./realtime.ts"
 
 /** One data-plane thread: it answers clients with the newest configuration it was told. */
 export class DataPlane {
@@ -60,6 +63,8 @@ export class DataPlane {
   readonly #limits: Limits & { key: HashKey }
   readonly #guard: ClientGuard
   readonly #usage: UsageBatch
+  readonly #servers = new Set<TopicServer>()
+  readonly #realtime: Realtime
   readonly #everySecond: ReturnType<typeof setInterval>
   #generation: Generation
 
@@ -108,6 +113,13 @@ export class DataPlane {
     this.#guard.take({ blocked: init.abuse.blocked, ended: [] })
     this.#usage = new UsageBatch((counts) => post({ kind: "usage", counts }), Date.now)
     this.#limits = this.#shareLimits(init.limits, log)
+    this.#realtime = createRealtime({
+      worker: init.worker,
+      identity: this.#identity,
+      questions: this.#questions,
+      servers: this.#servers,
+      log,
+    })
     const runtime = {
       usage: this.#usage,
       guard: this.#guard,
@@ -121,6 +133,7 @@ export class DataPlane {
         services: () =>
           describeServices(init.memory, this.#generation.config.services, this.#generation.slots, now()),
         ask: (question) => this.#questions.ask(question),
+        realtime: this.#realtime,
       }),
       accounting: new Accounting(series, {
         codes: Object.keys(FAILURES),
@@ -173,6 +186,7 @@ export class DataPlane {
       this.#usage.flush()
       this.#guard.tick()
       this.#identity.tick()
+      this.#realtime.tick()
     }, 1000)
     post({ kind: "ready", port: this.#door.port, generation: init.generation.number })
   }
@@ -227,6 +241,10 @@ export class DataPlane {
         return
       case "identity":
         this.#identity.update(message.change)
+        if (message.change.revocations.length > 0) this.#realtime.revoked()
+        return
+      case "channels":
+        this.#realtime.told(message.events)
         return
     }
   }
@@ -265,6 +283,7 @@ export class DataPlane {
         wallClock: Date.now,
         log,
         counts: countConnections(series),
+        servers: this.#servers,
       })
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -289,6 +308,7 @@ export class DataPlane {
     const { websocket } = generation.config.server
     this.#runtime.relayLimits = compileRelayLimits(websocket)
     this.#relays.max = websocket.max_connections
+    this.#realtime.apply(generation.config.realtime)
   }
 
   #tryApply(generation: Generation): string {
@@ -313,6 +333,7 @@ export class DataPlane {
     const closed = this.#door.close()
     // The port is closed by now: clients that come back find another instance.
     this.#relays.shutdown()
+    this.#realtime.shutdown()
     await closed
     this.#upstreams.close()
     clearInterval(this.#everySecond)

@@ -25,6 +25,7 @@ import { watchFaults } from "./faults.ts"
 import { ControlIdentity, type IdentityDeps } from "./identity.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
+import { type OpenChannels, openChannels } from "./realtime.ts"
 import { healthOf, openElsewhere, openRegistry } from "./registry.ts"
 import { type OpenSharedLimits, openSharedLimits } from "./shared_limits.ts"
 import { openSharedRedis } from "./shared_redis.ts"
@@ -69,6 +70,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let registry: RegistryKeeper | undefined
   let elsewhere: Elsewhere | undefined
   let sharedLimits: OpenSharedLimits | undefined
+  let channels: OpenChannels | undefined
   try {
     const counts = new Counts()
     let control: Control | undefined
@@ -88,6 +90,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
     if (redis !== undefined) sharedLimits = await openSharedLimits(config, { redis, after, counts, log })
+    channels = await openChannels(config, { counts, log })
     control = await openControl({
       config,
       load,
@@ -96,6 +99,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       identity,
       ledger,
       sharedLimits,
+      channels: channels.hub,
       registry: registry.source,
       registryFeed: registry,
       redis,
@@ -142,6 +146,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     watch?.close()
     unwatchFaults()
     identity?.close()
+    await channels?.close()
     await sharedLimits?.close()
     elsewhere?.close()
     await within(FLUSH_MS, Promise.resolve(registry?.close()))

@@ -1,3 +1,4 @@
+import { checkRealtime } from "../realtime/channels/options.ts"
 import { checkAbuse } from "../safety/abuse_options.ts"
 import { checkAuth } from "./check_auth.ts"
 import { checkDiscovery } from "./check_discovery.ts"
@@ -14,9 +15,12 @@ import type { Report } from "./report.ts"
 export function checkConfig(decoded: Decoded, report: Report): void {
   checkServer(decoded, report)
   checkAuth(decoded, report)
-  const { abuse } = decoded.config
+  const { abuse, realtime, auth } = decoded.config
   if (abuse !== undefined)
     for (const { at, message, value } of checkAbuse(abuse)) report.problem(["abuse", ...at], message, value)
+  if (realtime !== undefined)
+    for (const { at, message } of checkRealtime(realtime, auth !== undefined))
+      report.problem(["realtime", ...at], message)
   checkServices(decoded, report)
   checkDiscovery(decoded, report)
   checkRoutes(decoded, report)

@@ -3,6 +3,7 @@ import { AuthSchema } from "../identity/settings.ts"
 import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
+import { RealtimeSchema } from "../realtime/channels/options.ts"
 import { AbuseSchema } from "../safety/abuse_options.ts"
 import { RedisSchema } from "../store/redis_settings.ts"
 import { UsageSchema } from "../store/usage_settings.ts"
@@ -321,6 +322,7 @@ export const ConfigSchema = strictObject({
   limits: LimitsSchema,
   usage: Type.Optional(UsageSchema),
   abuse: Type.Optional(AbuseSchema),
+  realtime: Type.Optional(RealtimeSchema),
   services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
     default: {},
     description: "What the gateway stands in front of, by name.",

@@ -5,7 +5,7 @@ import type { Route } from "../gateway/route.ts"
 import { NO_FIELDS } from "../http1/field_list.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
-import type { SocketHandler } from "../realtime/socket.ts"
+import type { SocketHandler, TopicServer } from "../realtime/socket.ts"
 import { websocketHandlers } from "../realtime/socket.ts"
 import type { AcceptedSocket, Answer, Exchange } from "../upstream/exchange.ts"
 import { blockedAnswer } from "./blocked.ts"
@@ -32,6 +32,8 @@ export interface ServeDoorOptions {
   readonly port: number
   readonly clock: Clock
   readonly log: Log
+  /** Listeners whose WebSockets can be reached by topics, kept by the door. */
+  readonly servers?: Set<TopicServer>
   /** Makes this an inner door: only connections handed over by another door are answered. */
   readonly origins?: Origins
 }
@@ -214,7 +216,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
   }
 
   function serve(port: number, pair: TlsPair | undefined): Server<SocketHandler> {
-    return Bun.serve({
+    const server = Bun.serve({
       hostname: options.hostname,
       port,
       reusePort: origins === undefined,
@@ -237,6 +239,13 @@ export function openServeDoor(options: ServeDoorOptions): Door {
         return new Response(null, { status: 500 })
       },
     } as Parameters<typeof Bun.serve<SocketHandler>>[0])
+    options.servers?.add(server)
+    return server
+  }
+
+  function forget(server: Server<SocketHandler>): void {
+    retired.delete(server)
+    options.servers?.delete(server)
   }
 
   let current = serve(options.port, options.tls)
@@ -256,7 +265,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       current = serve(port, pair)
       retired.add(old)
       // Connections that wait to be accepted by the old one would be reset with it.
-      setTimeout(() => void old.stop().then(() => retired.delete(old)), ACCEPT_MS)
+      setTimeout(() => void old.stop().then(() => forget(old)), ACCEPT_MS)
     },
     async close() {
       void redirect?.stop()

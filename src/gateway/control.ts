@@ -133,11 +133,15 @@ export class Control {
       onLost: (worker) => {
         this.#restarts++
         clearWorker(this.#memory, worker)
+        options.channels?.lostWorker(worker)
       },
       log: options.log,
       after: options.after,
     })
     this.#limits.onKey((key) => this.#supervisor.broadcast({ kind: "limit_key", key }))
+    options.channels?.onEvents((worker, events) =>
+      this.#supervisor.tell(worker, { kind: "channels", events }),
+    )
     options.identity.onChange((change) => this.#supervisor.broadcast({ kind: "identity", change }))
   }
 
@@ -293,8 +297,10 @@ export class Control {
   }
 
   async #answer(question: ControlQuestion): Promise<ControlReply | undefined> {
-    const { identity, ledger, sharedLimits, registryFeed } = this.#options
+    const { identity, ledger, sharedLimits, registryFeed, channels } = this.#options
     switch (question.kind) {
+      case "channels":
+        return channels?.answer(question)
       case "limit":
         return sharedLimits?.sync.take(question)
       case "quota":

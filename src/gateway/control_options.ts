@@ -5,6 +5,7 @@ import type { AuthFailure, IdentityState, Question, Reply } from "../identity/me
 import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import type { Hub } from "../realtime/channels/hub.ts"
 import type { AlertEvent } from "../store/events.ts"
 import type { DiscoverySource } from "../upstream/discovery/source.ts"
 import type { BlockSyncDeps } from "./block_sync.ts"
@@ -62,6 +63,8 @@ export interface ControlOptions {
   readonly sharedLimits?: SharedLimits | undefined
   /** What blocks are shared by; `undefined`: config names no Redis. */
   readonly redis?: BlockSyncDeps["redis"] | undefined
+  /** Where all channels come together; `undefined`: nobody will ask. */
+  readonly channels?: Pick<Hub, "answer" | "lostWorker" | "onEvents"> | undefined
   /** The built-in endpoints, which have metrics of their own. */
   readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
   readonly version: string

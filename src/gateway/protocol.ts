@@ -3,6 +3,7 @@ import type { AuthFailure, IdentityState } from "../identity/messages.ts"
 import type { HashKey } from "../lib/keyed_hash.ts"
 import type { Violation } from "../observe/catalogue.ts"
 import type { LabelKind } from "../observe/labels.ts"
+import type { HubEvent } from "../realtime/channels/hub_messages.ts"
 import type { BlockChange, BlockEntry } from "../safety/block.ts"
 import type { QuotaUnits } from "../store/quota_usage.ts"
 import type { UsageCount } from "../store/usage_counts.ts"
@@ -84,6 +85,8 @@ export type ToWorker =
   | { readonly kind: "limit_key"; readonly key: HashKey }
   /** Who is blocked from now on, and who is not any more. */
   | { readonly kind: "blocks"; readonly change: BlockChange }
+  /** What has happened in channels the worker hears of. */
+  | { readonly kind: "channels"; readonly events: readonly HubEvent[] }
   /** What has changed: added revocations, and all keys of each issuer named. */
   | { readonly kind: "identity"; readonly change: IdentityState }
 

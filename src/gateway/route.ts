@@ -17,7 +17,10 @@ export interface ServiceTarget {
 export type Target =
   | ServiceTarget
   | { readonly kind: "respond"; readonly answer: Answer }
-  | { readonly kind: "builtin"; readonly answer: (exchange: Exchange) => Promise<Answered | Failure> }
+  | {
+      readonly kind: "builtin"
+      readonly answer: (exchange: Exchange) => Promise<Answered | Failure | undefined>
+    }
   /** No route: the table found nothing. */
   | { readonly kind: "none" }
 

@@ -64,14 +64,15 @@ export interface BuiltinRoute {
   readonly path: string
   /** Upper-case methods; empty: all. GET brings HEAD along. */
   readonly methods: readonly RouteConfig["methods"][number][]
-  /** Whether the caller must prove who it is. */
-  readonly caller: boolean
+  /** Whether the caller must prove who it is; "optional": it may. */
+  readonly caller: boolean | "optional"
 }
 
 /** The endpoints the gateway answers itself: Elysia applications, behind one function. */
 export interface Builtins {
   routes(config: Config): readonly BuiltinRoute[]
-  answer(exchange: Exchange): Promise<Answered | Failure>
+  /** `undefined`: `exchange.socket` is set. */
+  answer(exchange: Exchange): Promise<Answered | Failure | undefined>
 }
 
 export interface SnapshotParts {
@@ -125,7 +126,8 @@ function bareRoute({ path, methods, caller }: BuiltinRoute, config: Config): Rou
     headers: {},
     allow_encoded: false,
     without: dropped,
-    ...(caller && { auth: ANY_CALLER }),
+    ...(caller === true && { auth: ANY_CALLER }),
+    ...(caller === "optional" && config.auth !== undefined && { auth: { ...ANY_CALLER, required: false } }),
   } as unknown as RouteConfig
 }
 

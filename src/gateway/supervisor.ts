@@ -143,6 +143,11 @@ export class Supervisor {
     for (const slot of this.#slots) slot.thread?.post(message)
   }
 
+  /** To one worker; to none while its thread is being replaced. */
+  tell(worker: number, message: ToWorker): void {
+    this.#slots[worker]?.thread?.post(message)
+  }
+
   status(): readonly WorkerStatus[] {
     return this.#slots.map(({ index, state, restarts, generation }) => ({
       index,

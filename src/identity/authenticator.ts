@@ -125,6 +125,16 @@ export class Authenticator implements Identity {
     return this.#counted("certificate", expired ? EXPIRED : found)
   }
 
+  /** Whose a bearer token or an API key is that came otherwise than in a header. `client`: address. */
+  verify(token: string, client: string): Authenticated | Promise<Authenticated> {
+    return this.#compiled === undefined ? ANONYMOUS : this.#bearer(`Bearer ${token}`, client)
+  }
+
+  /** Whether what proved a caller no longer does, for who lets it stay. */
+  isRevoked(principal: Principal): boolean {
+    return this.#revocations.isRevoked(principal)
+  }
+
   tokenFor(principal: Principal, service: string): string {
     return this.#compiled === undefined ? "" : this.#compiled.tokens.tokenFor(principal, service)
   }

@@ -9,6 +9,36 @@ export const CONTROL_METRICS: readonly Metric[] = [
     labels: ["quota", "result"],
   },
   {
+    name: "gatehouse_realtime_connections",
+    help: "Clients of the realtime endpoint connected now, all workers together.",
+    type: "gauge",
+    labels: [],
+  },
+  {
+    name: "gatehouse_realtime_closed_total",
+    help: "Connections of the realtime endpoint that ended, by close code; 1006: without one.",
+    type: "counter",
+    labels: ["code"],
+  },
+  {
+    name: "gatehouse_realtime_publications_total",
+    help: "Messages published on channels: accepted, duplicate (its key was known), failed (the store is away or full).",
+    type: "counter",
+    labels: ["namespace", "result"],
+  },
+  {
+    name: "gatehouse_realtime_redeliveries_total",
+    help: "Times a subscriber of an at_least_once channel was sent again what it had not acknowledged.",
+    type: "counter",
+    labels: ["namespace"],
+  },
+  {
+    name: "gatehouse_realtime_dead_letters_total",
+    help: "Publications put aside: max_deliveries (never acknowledged) or gone (the subscriber came too late).",
+    type: "counter",
+    labels: ["namespace", "reason"],
+  },
+  {
     name: "gatehouse_rate_limit_keys",
     help: "Buckets of rate limits that are not full just now; limits.max_keys is the room for them.",
     type: "gauge",

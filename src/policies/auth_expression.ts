@@ -50,7 +50,8 @@ class Caller {
 /** Principals are kept by the identity caches, so their views are worth keeping as long. */
 const callers = new WeakMap<Principal, Caller>()
 
-function callerOf(principal: Principal): Caller {
+/** A principal as conditions see it. */
+export function callerOf(principal: Principal): object {
   let caller = callers.get(principal)
   if (caller === undefined) {
     caller = new Caller(principal)
@@ -71,14 +72,19 @@ function theEnvironment(): Environment {
 }
 
 function createEnvironment(): Environment {
-  // Policies are compiled without waiting, so this is no import().
-  const { Environment } = require("@marcbachmann/cel-js") as typeof import("@marcbachmann/cel-js")
   const strings = "map<string, string>"
-  return new Environment({ limits: { maxAstNodes: 200, maxDepth: 24, maxListElements: 100 } })
+  return principalEnvironment()
     .registerVariable("path", strings)
     .registerVariable("query", strings)
     .registerVariable("headers", strings)
     .registerVariable("method", "string")
+}
+
+/** What any condition on a `principal` is read by; see `callerOf`. */
+export function principalEnvironment(): Environment {
+  // Policies are compiled without waiting, so this is no import().
+  const { Environment } = require("@marcbachmann/cel-js") as typeof import("@marcbachmann/cel-js")
+  return new Environment({ limits: { maxAstNodes: 200, maxDepth: 24, maxListElements: 100 } })
     .registerType("Caller", {
       ctor: Caller,
       fields: {
@@ -102,7 +108,7 @@ function createEnvironment(): Environment {
 }
 
 /** Names a condition asks the request for. */
-interface Named {
+export interface Named {
   readonly path: Set<string>
   readonly query: Set<string>
   readonly headers: Set<string>
@@ -123,23 +129,40 @@ export interface Condition {
  * wrong with it, and where.
  */
 export function compileCondition(text: string, parameters: readonly string[]): Condition | string {
-  if (text.length > MAX_LENGTH) return `is longer than ${MAX_LENGTH} characters`
   const named: Named = { path: new Set(), query: new Set(), headers: new Set() }
+  const ask = compileQuestion(theEnvironment, text, named, parameters)
+  return typeof ask === "string" ? ask : createCondition(ask, named)
+}
+
+/** Answers a condition for the values of its variables; throws where it cannot be told. */
+export type Question = (activation: object) => unknown
+
+/**
+ * Compiles a condition to read by an environment. `named`: where names it asks of the request are noted. A text: what
+ * is wrong with it, and where.
+ */
+export function compileQuestion(
+  environment: () => Environment,
+  text: string,
+  named: Named = { path: new Set(), query: new Set(), headers: new Set() },
+  parameters: readonly string[] = [],
+): Question | string {
+  if (text.length > MAX_LENGTH) return `is longer than ${MAX_LENGTH} characters`
   try {
-    const expression = theEnvironment().parse(text)
+    const expression = environment().parse(text)
     collect(expression.ast, named)
     for (const name of named.path) checkParameter(name, parameters)
     for (const name of named.headers) checkHeader(name)
     const { valid, type, error } = expression.check()
     if (!valid) throw error
     if (type !== "bool" && type !== "dyn") throw new ConditionFault(`gives ${type}, not true or false`)
-    return createCondition((activation) => expression(activation), named)
+    return (activation) => expression(activation)
   } catch (error) {
     return describe(error, text)
   }
 }
 
-function createCondition(ask: (activation: object) => unknown, named: Named): Condition {
+function createCondition(ask: Question, named: Named): Condition {
   const query = [...named.query]
   const headers = [...named.headers]
   return {

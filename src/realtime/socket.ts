@@ -22,6 +22,12 @@ export interface SocketHandler {
   close(client: ClientSocket, code: number, reason: string): void
 }
 
+/** A listener, as what is published on topics needs it. */
+export interface TopicServer {
+  /** Sends a text to all its sockets that have subscribed to the topic. */
+  publish(topic: string, text: string): unknown
+}
+
 export interface SocketOptions {
   /** Largest message a client may send, bytes; a larger one closes the connection with 1009. */
   readonly maxPayloadBytes: number

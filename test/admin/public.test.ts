@@ -23,6 +23,7 @@ function builtins(deps: Partial<BuiltinDeps> = {}) {
 
 async function answerOf(app: Builtins, request: { method?: string; path: string }): Promise<Answer> {
   const outcome = await app.answer(makeExchange(request))
+  if (outcome === undefined) throw new Error("there is no answer")
   if (outcome.kind === "failure") throw new Error(outcome.code)
   return outcome.answer
 }

@@ -94,7 +94,10 @@ export interface ChannelStore {
    * before the call is missing.
    */
   history(channel: string, since: Position | undefined, limit: number, retention: Retention): Promise<History>
-  /** From when it resolves on, the listener hears of the channel. Idempotent. */
+  /**
+   * From when it resolves on, the listener hears of the channel. Idempotent. Calls of `listen` and `unlisten` for one
+   * channel take effect in the order they are made, also when nobody waits in between.
+   */
   listen(channel: string): Promise<void>
   /** Never rejects. */
   unlisten(channel: string): Promise<void>

@@ -1,0 +1,104 @@
+import type { Config } from "../config/schema.ts"
+import type { Questions } from "../gateway/questions.ts"
+import { StartError } from "../gateway/supervisor.ts"
+import type { Authenticator } from "../identity/authenticator.ts"
+import { now } from "../lib/clock.ts"
+import type { Counts } from "../observe/counts.ts"
+import type { Log } from "../observe/log.ts"
+import type { ChannelStore } from "../realtime/channels/channel_store.ts"
+import { Hub } from "../realtime/channels/hub.ts"
+import { Link } from "../realtime/channels/link.ts"
+import { MemoryChannelStore } from "../realtime/channels/memory_store.ts"
+import { Realtime } from "../realtime/channels/realtime.ts"
+import type { TopicServer } from "../realtime/socket.ts"
+
+/** 128 bits nobody can guess. */
+const newId = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url")
+
+/** Channels of a worker. */
+export function createRealtime(parts: {
+  readonly worker: number
+  readonly identity: Authenticator
+  readonly questions: Questions
+  /** Listeners of the door. */
+  readonly servers: ReadonlySet<TopicServer>
+  readonly log: Log
+}): Realtime {
+  const { worker, identity, questions, servers, log } = parts
+  return new Realtime({
+    link: new Link(worker, (question) => questions.ask(question)),
+    identity: {
+      async verify(token, address) {
+        const found = await identity.verify(token, address)
+        if (found.kind === "principal") return found.principal
+        return found.kind === "unavailable" ? "unavailable" : "invalid"
+      },
+      isRevoked: (principal) => identity.isRevoked(principal),
+    },
+    now,
+    wallClock: Date.now,
+    newId,
+    publish(topic, frame) {
+      for (const server of servers) server.publish(topic, frame)
+    },
+    log,
+  })
+}
+
+export interface OpenChannels {
+  readonly hub: Hub
+  close(): Promise<void>
+}
+
+const TICK_MS = 1000
+/** Of channels in memory, where config has no section `realtime` at the start. */
+const DEFAULTS = { max_channels: 100_000, max_memory: 256 * 1024 * 1024 }
+
+/** The hub of the control plane, whose channels are in memory. Throws `StartError` when its store cannot be opened. */
+export async function openChannels(
+  {
+    realtime = DEFAULTS,
+  }: { readonly realtime?: Pick<NonNullable<Config["realtime"]>, keyof typeof DEFAULTS> },
+  { counts, log }: { readonly counts: Counts; readonly log: Log },
+): Promise<OpenChannels> {
+  const memory = new MemoryChannelStore({
+    now,
+    newId,
+    maxChannels: realtime.max_channels,
+    maxBytes: realtime.max_memory,
+  })
+  const store: ChannelStore = memory
+  const hub = new Hub({
+    store,
+    now,
+    wallClock: Date.now,
+    newId,
+    soon: setImmediate,
+    log,
+    onPublished: (namespace, result) =>
+      counts.add("gatehouse_realtime_publications_total", { namespace, result }),
+    onRedelivered: (namespace) => counts.add("gatehouse_realtime_redeliveries_total", { namespace }),
+    onBuried: (namespace, reason) =>
+      counts.add("gatehouse_realtime_dead_letters_total", { namespace, reason }),
+    onClosed: (code) => counts.add("gatehouse_realtime_closed_total", { code: `${code}` }),
+  })
+  try {
+    await hub.open()
+  } catch (error) {
+    throw new StartError(`opening channels: ${(error as Error).message}`)
+  }
+  let connections = 0
+  const tick = setInterval(() => {
+    hub.tick()
+    memory.sweep()
+    counts.add("gatehouse_realtime_connections", {}, hub.connections - connections)
+    connections = hub.connections
+  }, TICK_MS)
+  return {
+    hub,
+    async close() {
+      clearInterval(tick)
+      await hub.close()
+    },
+  }
+}

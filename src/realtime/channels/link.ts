@@ -1,0 +1,56 @@
+import type { ChannelAnswer, ChannelQuestion, HubAnswers, HubCommand } from "./hub_messages.ts"
+
+type AnswerTo<C extends HubCommand> = HubAnswers[C["do"]]
+
+interface Waiting {
+  readonly command: HubCommand
+  readonly answered: (value: HubAnswers[HubCommand["do"]] | Unavailable) => void
+}
+
+/** The hub, or the store behind it, has no answer just now. */
+export const UNAVAILABLE = Symbol("unavailable")
+export type Unavailable = typeof UNAVAILABLE
+
+/** Commands under way at a time; beyond, there is no answer. */
+const MAX_UNDER_WAY = 20_000
+/** Commands in one question. */
+const MAX_TOGETHER = 1000
+
+/** A worker's way to the hub: what is asked in one turn of the event loop goes as one question, in order. */
+export class Link {
+  readonly #worker: number
+  readonly #ask: (question: ChannelQuestion) => Promise<ChannelAnswer | undefined>
+  #queue: Waiting[] = []
+  #underWay = 0
+
+  constructor(worker: number, ask: (question: ChannelQuestion) => Promise<ChannelAnswer | undefined>) {
+    this.#worker = worker
+    this.#ask = ask
+  }
+
+  /** Never rejects. */
+  ask<C extends HubCommand>(command: C): Promise<AnswerTo<C> | Unavailable> {
+    if (this.#underWay >= MAX_UNDER_WAY) return Promise.resolve(UNAVAILABLE)
+    this.#underWay++
+    const { promise, resolve } = Promise.withResolvers<HubAnswers[HubCommand["do"]] | Unavailable>()
+    this.#queue.push({ command, answered: resolve })
+    if (this.#queue.length === 1) setImmediate(() => this.#flush())
+    return promise as Promise<AnswerTo<C> | Unavailable>
+  }
+
+  #flush(): void {
+    const queue = this.#queue
+    this.#queue = []
+    for (let i = 0; i < queue.length; i += MAX_TOGETHER) void this.#send(queue.slice(i, i + MAX_TOGETHER))
+  }
+
+  async #send(together: readonly Waiting[]): Promise<void> {
+    const commands = together.map(({ command }) => command)
+    const answer = await this.#ask({ kind: "channels", worker: this.#worker, commands })
+    this.#underWay -= together.length
+    for (let i = 0; i < together.length; i++) {
+      const one = answer?.answers[i]
+      together[i]!.answered(one?.ok === true ? one.value : UNAVAILABLE)
+    }
+  }
+}

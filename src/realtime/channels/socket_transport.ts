@@ -1,0 +1,122 @@
+import type { Principal } from "../../identity/principal.ts"
+import type { ClientSocket, SocketHandler } from "../socket.ts"
+import { CLOSE_CODES, type CloseCode, mayReconnect } from "./protocol.ts"
+import { Session, type Transport } from "./session.ts"
+import type { RealtimeWorld } from "./world.ts"
+
+/** After a close frame the client has this long to answer it. */
+const CLOSING_MS = 5000
+/** A handshake that was accepted is complete after this long, or never will be. */
+const UPGRADE_MS = 10_000
+
+/** A WebSocket that carries a session. */
+export class SocketTransport implements SocketHandler {
+  readonly #world: RealtimeWorld
+  readonly #session: Session
+  readonly #madeAt: number
+  #client: ClientSocket | undefined
+  #heardAt = 0
+  #pingedAt = 0
+  #closingAt = 0
+
+  /** `address`: of the client. `principal`: whom the handshake proved. */
+  constructor(world: RealtimeWorld, address: string, principal: Principal | undefined) {
+    this.#world = world
+    this.#madeAt = world.now()
+    const transport: Transport = {
+      address,
+      send: (text) => this.#send(text),
+      join: (topic) => void this.#client?.subscribe(topic),
+      part: (topic) => void this.#client?.unsubscribe(topic),
+      close: (code) => this.#end(code),
+    }
+    this.#session = new Session(transport, world, principal)
+    world.sockets.add(this)
+  }
+
+  open(client: ClientSocket): void {
+    this.#client = client
+    this.#heardAt = this.#world.now()
+    void this.#session.start()
+  }
+
+  message(_client: ClientSocket, data: string | Buffer<ArrayBuffer>): void {
+    this.#heardAt = this.#world.now()
+    if (typeof data !== "string") this.#session.close(4501)
+    else if (data.length > this.#world.settings.maxMessage) this.#session.close(4505)
+    else this.#session.receive(data)
+  }
+
+  drain(): void {
+    // What is waiting is looked at when it grows, and every second.
+  }
+
+  ping(): void {
+    this.#heardAt = this.#world.now()
+  }
+
+  pong(): void {
+    this.#heardAt = this.#world.now()
+  }
+
+  close(_client: ClientSocket, code: number): void {
+    this.#over(code)
+  }
+
+  /** The handshake was not completed after all. */
+  abandon(): void {
+    this.#over(1006)
+  }
+
+  /** Whether more waits to be sent than may. */
+  checkBuffer(): void {
+    if (this.#client !== undefined && this.#client.getBufferedAmount() > this.#world.settings.maxBuffered)
+      this.#session.close(4001)
+  }
+
+  /** Pings what is silent and ends what is dead. Call about once a second. */
+  tick(now: number): void {
+    const client = this.#client
+    if (client === undefined) {
+      if (now - this.#madeAt > UPGRADE_MS) this.abandon()
+      return
+    }
+    if (this.#closingAt > 0) {
+      if (now - this.#closingAt > CLOSING_MS) client.terminate()
+      return
+    }
+    this.checkBuffer()
+    const { pingMs } = this.#world.settings
+    if (now - this.#heardAt > 2 * pingMs) this.#session.close(4002)
+    else if (now - this.#heardAt > pingMs && now - this.#pingedAt > pingMs) {
+      this.#pingedAt = now
+      client.ping()
+    }
+  }
+
+  #send(text: string): void {
+    const client = this.#client
+    if (client === undefined) return
+    // 0: it could not be taken, so the order would have a hole.
+    if (client.send(text) === 0 || client.getBufferedAmount() > this.#world.settings.maxBuffered)
+      this.#session.close(4001)
+  }
+
+  #end(code: CloseCode): void {
+    const client = this.#client
+    if (client === undefined) return
+    this.#closingAt = this.#world.now()
+    const reason = CLOSE_CODES[code]
+    // A close frame would wait behind all that is not read.
+    if (code === 4001) client.terminate()
+    else {
+      client.send(JSON.stringify({ push: "disconnect", code, reason, reconnect: mayReconnect(code) }))
+      client.close(code, reason)
+    }
+  }
+
+  #over(code: number): void {
+    this.#world.sockets.delete(this)
+    this.#session.over(code)
+  }
+}
