@@ -89,6 +89,7 @@ export class Control {
       ...options,
       registry: options.registry,
       plan: (config) => planSources(config, options),
+      builtins: (config) => options.builtinRoutes(config).map(({ path }) => path),
       onChange: () => this.#inForce.rediscover(),
     })
     const parts = {

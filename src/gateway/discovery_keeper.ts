@@ -23,6 +23,8 @@ export interface DiscoveryDeps {
   readonly registry: DiscoverySource | undefined
   /** The sources a configuration asks for. */
   readonly plan: (config: Config) => readonly SourcePlan[]
+  /** Paths the gateway itself answers. Default: none. */
+  readonly builtins?: (config: Config) => readonly string[]
   /** Puts what `effective` says now in force; not called again before it is done. Never rejects. */
   readonly onChange: () => Promise<void>
   readonly now: Clock
@@ -45,7 +47,7 @@ const AT_MOST_EVERY_MS = 100
 export class DiscoveryKeeper {
   readonly #deps: DiscoveryDeps
   readonly #known = new Map<string, Known>()
-  readonly #effective = new EffectiveConfig()
+  readonly #effective: EffectiveConfig
   /** Keys of instances an operator has taken out. */
   readonly #drained = new Set<string>()
   #refused = new Set<string>()
@@ -60,6 +62,7 @@ export class DiscoveryKeeper {
 
   constructor(deps: DiscoveryDeps) {
     this.#deps = deps
+    this.#effective = new EffectiveConfig(deps.builtins)
   }
 
   /**

@@ -9,6 +9,7 @@ import type { Dependency, FoundInstance, FoundService } from "../upstream/discov
 import { MAX_INSTANCES, MAX_SERVICES } from "../upstream/memory.ts"
 import { MAX_SERVICE_INSTANCES, type ServiceConfig } from "../upstream/service.ts"
 import { instanceKey, instanceUrl } from "../upstream/slots.ts"
+import { TakenPaths } from "./taken_paths.ts"
 
 /** All one source has told. */
 export interface Told {
@@ -59,13 +60,22 @@ export class EffectiveConfig {
   readonly #made = new Map<string, number>()
   #addresses = new Addresses([])
   #routes: { readonly base: Config; readonly made: string; readonly routes: Config["routes"] } | undefined
+  #taken: { readonly base: Config; readonly paths: TakenPaths } | undefined
+  readonly #builtins: (config: Config) => readonly string[]
+
+  /** `builtins`: paths the gateway itself answers. */
+  constructor(builtins: (config: Config) => readonly string[] = () => []) {
+    this.#builtins = builtins
+  }
 
   /** `drained`: keys of instances an operator has taken out. Never throws. */
   merge(base: Config, told: readonly Told[], drained: ReadonlySet<string>, now: number): Effective {
     if (!this.#addresses.areOf(base.discovery.allow)) this.#addresses = new Addresses(base.discovery.allow)
-    const join = new Join(base, this.#addresses)
+    if (this.#taken?.base !== base) this.#taken = { base, paths: new TakenPaths(base, this.#builtins(base)) }
+    const { paths } = this.#taken
+    const join = new Join(base, this.#addresses, paths)
     for (const each of told) for (const service of each.services) join.take(each, service)
-    const names = this.#lingering(base, join, now)
+    const names = this.#lingering(base, join, paths, now)
     const merged = new Map<string, Merged>()
     const services: Record<string, ServiceConfig> = {}
     const found = join.finish(names)
@@ -87,11 +97,16 @@ export class EffectiveConfig {
   }
 
   /** Names of the services to make, those included that are gone for a short while. */
-  #lingering(base: Config, join: Join, now: number): readonly string[] {
+  #lingering(base: Config, join: Join, paths: TakenPaths, now: number): readonly string[] {
     if (base.discovery.routes === undefined) this.#made.clear()
     for (const name of join.made) this.#made.set(name, now)
     for (const [name, at] of this.#made)
-      if (now - at >= LINGER_MS || Object.hasOwn(base.services, name)) this.#made.delete(name)
+      if (
+        now - at >= LINGER_MS ||
+        Object.hasOwn(base.services, name) ||
+        paths.problem(pathOf(base, name)) !== undefined
+      )
+        this.#made.delete(name)
     return [...this.#made.keys()].sort()
   }
 
@@ -100,13 +115,16 @@ export class EffectiveConfig {
     const names = made.join()
     if (this.#routes?.base !== base || this.#routes.made !== names) {
       const routes = made.map((name): RouteConfig => {
-        return madeRoute(base.discovery.routes!.replace("{service}", name), name)
+        return madeRoute(pathOf(base, name), name)
       })
       this.#routes = { base, made: names, routes: [...base.routes, ...routes] }
     }
     return this.#routes.routes
   }
 }
+
+/** Path of the route by rule; there must be a rule. */
+const pathOf = ({ discovery }: Config, name: string): string => discovery.routes!.replace("{service}", name)
 
 /** What is known of a found URL: its canonical text, or why it is not taken. */
 type KnownAddress = { readonly text: string } | { readonly problem: string }
@@ -151,6 +169,7 @@ let ofNothing: ServiceConfig | undefined
 class Join {
   readonly #base: Config
   readonly #addresses: Addresses
+  readonly #paths: TakenPaths
   readonly #joined = new Map<string, Joined>()
   /** URL in force, by service and canonical text. */
   readonly #seen = new Map<string, string>()
@@ -159,9 +178,10 @@ class Join {
   readonly refused: Refused[] = []
   readonly made = new Set<string>()
 
-  constructor(base: Config, addresses: Addresses) {
+  constructor(base: Config, addresses: Addresses, paths: TakenPaths) {
     this.#base = base
     this.#addresses = addresses
+    this.#paths = paths
     for (const [name, service] of Object.entries(base.services)) {
       this.#joined.set(name, start(service))
       for (const entry of service.instances) {
@@ -225,6 +245,11 @@ class Join {
     if (this.made.has(name)) return this.#joined.get(name)
     if (!SERVICE_NAME.test(name)) {
       refuse("", "a service's name is lower-case letters, digits, - and _, and starts with a letter")
+      return undefined
+    }
+    const taken = this.#paths.problem(pathOf(this.#base, name))
+    if (taken !== undefined) {
+      refuse("", `it gets no route: ${taken}`)
       return undefined
     }
     if (this.#joined.size >= MAX_SERVICES) {

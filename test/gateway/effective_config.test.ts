@@ -168,3 +168,42 @@ test("[T-6.1] what a source still tells of a config before this one is not taken
   const told: Told = { source: "dns", about: "open", services: [service("open", [at(B)])] }
   expect(urlsOf(new EffectiveConfig().merge(BASE, [told], NONE, 0), "open")).toEqual([A])
 })
+
+test("[F-69] no service gets a route by rule where the gateway itself or config has one", () => {
+  const builtins = ["/health", "/docs/json", "/api/v1/auth/login", "/api/v1/users/:id/keys"]
+  const base = (routes: string) =>
+    exampleConfig({
+      discovery: { routes },
+      services: { fixed: { instances: [A] } },
+      routes: [
+        { path: "/api/v1/story/*", methods: ["GET"], service: "fixed" },
+        { path: "/status", respond: {} },
+      ],
+    })
+  const names = ["auth", "users", "health", "docs", "api", "story", "status", "free"]
+  const told = registry(...names.map((name) => service(name, [at(B)])))
+  const routedBy = (rule: string) => {
+    const effective = new EffectiveConfig(() => builtins).merge(base(rule), [told], NONE, 0)
+    const refused = effective.refused.map((each) => each.service)
+    const routed = effective.config.routes.slice(2).map((each) => each.service!)
+    expect([...refused, ...routed].sort()).toEqual([...names].sort())
+    expect(Object.keys(effective.config.services).sort()).toEqual(["fixed", ...routed].sort())
+    return routed
+  }
+  expect(routedBy("/api/v1/{service}/*")).toEqual(["api", "docs", "free", "health", "status"])
+  expect(routedBy("/{service}/*")).toEqual(["auth", "free", "story", "users"])
+  expect(routedBy("/{service}")).toEqual(["auth", "free", "story", "users"])
+})
+
+test("[F-69] a route made by rule ends at once when a reload brings one of config's own", () => {
+  const config = new EffectiveConfig()
+  config.merge(BASE, [registry(service("story", [at(B)]))], NONE, 0)
+  const next = exampleConfig({
+    discovery: { routes: "/api/v1/{service}/*" },
+    services: { fixed: { instances: [A] } },
+    routes: [{ path: "/api/v1/story/*", service: "fixed" }],
+  })
+  const reloaded = config.merge(next, [registry(service("story", [at(B)]))], NONE, 1)
+  expect(reloaded.config.routes).toBe(next.routes)
+  expect(reloaded.refused[0]).toMatchObject({ service: "story", reason: expect.stringContaining("config") })
+})
