@@ -4,7 +4,7 @@ import { type Asker, Attempt } from "./attempt.ts"
 import type { Permit, Refusal } from "./breaker.ts"
 import type { Answer, Exchange } from "./exchange.ts"
 import type { Member } from "./member.ts"
-import { backoffMs, retryKind } from "./retry.ts"
+import { backoffMs, MOST_MOVES, retryKind } from "./retry.ts"
 import type { Service } from "./upstreams.ts"
 import { WatchedBody } from "./watched_body.ts"
 
@@ -59,6 +59,7 @@ export async function forward(
 
   let tried: Member[] | undefined
   let freed = false
+  let moves = 0
   let at = startedAt
   for (let number = 1; ; ) {
     // 3. Choose an instance and ask it. A client that leaves stops this at once.
@@ -91,9 +92,10 @@ export async function forward(
     }
 
     // 5. Decide whether to ask again: safe, worth it, in time, affordable, and the circuit still closed.
+    const mayMove = moves < MOST_MOVES && (tried?.length ?? 0) + 1 < service.candidates.at(at).list.length
     const kind = exchange.gone
       ? "no"
-      : retryKind(asked, exchange.method, attempt.upload, retry, number, freed)
+      : retryKind(asked, exchange.method, attempt.upload, retry, number, freed, mayMove)
     if (kind === "no") return ended(exchange, asked, startedAt, at)
     const waitMs = kind === "paid" ? backoffMs(retry, number, deps.random) : 0
     if (at + waitMs >= deadlineAt || (kind === "paid" && !budget.take(at)))
@@ -107,6 +109,7 @@ export async function forward(
     tried.push(member)
     exchange.retries++
     if (kind === "free") freed = true
+    else if (kind === "moved") moves++
     else {
       number++
       await deps.sleep(waitMs)

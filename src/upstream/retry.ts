@@ -83,12 +83,18 @@ export function compileRetry(config: RetryConfig): RetryRules {
  * - `free`: a kept connection died as it was used again. Such a request is sent once more at once, outside of
  *   count and budget: it is the price of keeping connections, not a sign of trouble.
  * - `paid`: counted, waited for and taken from the budget.
+ * - `moved`: all attempts are spent, the last on an instance that refused the connection, and there is another that
+ *   was not asked: nothing was sent and nobody has worked, so it is asked at once, outside of count and budget.
  */
-export type RetryKind = "no" | "free" | "paid"
+export type RetryKind = "no" | "free" | "paid" | "moved"
+
+/** A request is moved at most so often: where this many in a row refuse connections, all may. */
+export const MOST_MOVES = 3
 
 /**
  * The one place where it is decided whether a request may be sent again. `attempt`: number of the one that
- * ended so, from 1. `freed`: whether a free retry was already had.
+ * ended so, from 1. `freed`: whether a free retry was already had. `mayMove`: whether there is an instance that has
+ * not been asked, and moves are left.
  */
 export function retryKind(
   asked: Asked,
@@ -97,13 +103,16 @@ export function retryKind(
   rules: RetryRules,
   attempt: number,
   freed: boolean,
+  mayMove = false,
 ): RetryKind {
   // Bytes that have left the client's stream are not there a second time.
   if (upload !== "none" && upload !== "unread") return "no"
   const sent = asked.kind === "response" || asked.sent
   if (sent && (upload === "unread" || !isIdempotent(method))) return "no"
   if (asked.kind === "failed" && asked.stale && !freed) return "free"
-  return attempt < rules.attempts && rules.on.has(cause(asked)) ? "paid" : "no"
+  if (rules.attempts === 1 || !rules.on.has(cause(asked))) return "no"
+  if (attempt < rules.attempts) return "paid"
+  return mayMove && !sent && asked.kind === "failed" && asked.reason === "connect" ? "moved" : "no"
 }
 
 /** The word `retry.on` has or might have for it. */

@@ -163,7 +163,8 @@ export const RetrySchema = strictObject(
       minimum: 1,
       maximum: 10,
       default: 2,
-      description: "Attempts in all, the first included; 1: no retry.",
+      description:
+        "Attempts in all, the first included; 1: no retry. Where the last of them meets a refused connection, up to three more instances are asked.",
     }),
     backoff: Duration({
       default: "25ms",

@@ -60,6 +60,18 @@ describe("[C-7.4 C-rel.2] a retry", () => {
     expect(retryKind(failed("reset", true), "GET", "none", ALL, 3, false)).toBe("no")
   })
 
+  test("[C-8.8] is made beyond the attempts where an instance refused the connection and another was not asked", () => {
+    const refused = failed("connect", false)
+    expect(retryKind(refused, "POST", "none", ALL, 3, false, true)).toBe("moved")
+    expect(retryKind(refused, "POST", "none", ALL, 3, false, false)).toBe("no")
+    expect(retryKind(refused, "POST", "none", ALL, 2, false, true)).toBe("paid")
+    for (const asked of [failed("connect_timeout", false), failed("reset", true), answered(503)])
+      expect(retryKind(asked, "GET", "none", ALL, 3, false, true)).toBe("no")
+    // Who wants no retries gets none.
+    expect(retryKind(refused, "GET", "none", rulesOf({ attempts: 1 }), 1, false, true)).toBe("no")
+    expect(retryKind(refused, "GET", "none", rulesOf({ on: ["reset"] }), 2, false, true)).toBe("no")
+  })
+
   test("is made with a streamed body only while none of it was taken from the client and nothing was sent", () => {
     expect(retryKind(failed("connect", false), "PUT", "unread", ALL, 1, false)).toBe("paid")
     expect(retryKind(failed("reset", true), "PUT", "unread", ALL, 1, false)).toBe("no")
