@@ -3,6 +3,8 @@ import { endBlockMachines, startBlockMachine } from "../support/block_machine.ts
 import { endMachines, sharedBucket, startMachine } from "../support/limit_machine.ts"
 import { endRedis } from "../support/redis.ts"
 import { startCluster, startSentinel } from "../support/redis_topologies.ts"
+import { registered } from "../support/registered.ts"
+import { endRegistryVms, type RegistryVm, startRegistryVm } from "../support/registry_vm.ts"
 import { until, untilAsked } from "../support/until.ts"
 
 setDefaultTimeout(30_000)
@@ -10,6 +12,7 @@ setDefaultTimeout(30_000)
 afterEach(async () => {
   endMachines()
   endBlockMachines()
+  endRegistryVms()
   await endRedis()
 })
 
@@ -103,4 +106,86 @@ test("[T-5.5] [F-41] in a Cluster all blocks are on one node, and are told again
   )
   b.keeper.unblock("192.0.2.1")
   await until(() => a.left("192.0.2.1") === undefined, "a to hear of its end")
+})
+
+/** Rounds of all until the condition holds. */
+async function roundsUntil(vms: readonly RegistryVm[], holds: () => boolean, what: string): Promise<void> {
+  await untilAsked(
+    async () => {
+      for (const vm of vms) await vm.sync.round()
+      return holds()
+    },
+    what,
+    15_000,
+  )
+}
+
+test("[T-1.4] [F-41] when the master is killed, gateways go on with the registry and share it again by Sentinel's next one", async () => {
+  const { master, replica, sentinel } = await startSentinel()
+  const config = {
+    sentinels: [`127.0.0.1:${sentinel.port}`],
+    name: "main",
+    tls: false,
+    prefix: "gatehouse",
+    connect_timeout: 2000,
+    command_timeout: 500,
+  }
+  const a = await startRegistryVm(config, "aaaa")
+  const b = await startRegistryVm(config, "bbbb")
+  const [one, two, three] = [registered({ port: 1 }), registered({ port: 2 }), registered({ port: 3 })]
+  a.register(one)
+  b.register(two)
+  await roundsUntil([a, b], () => a.known().length === 2 && b.known().length === 2, "both to know both")
+  await untilAsked(async () => Number(await replica.client.dbsize()) >= 4, "replication")
+  await master.kill()
+  a.register(three)
+  a.deregister(one)
+  await until(() => !a.redis.up && !b.redis.up, "the loss")
+  a.pass(60_000)
+  b.pass(60_000)
+  a.heartbeat(three)
+  b.heartbeat(two)
+  for (const vm of [a, b]) vm.sweep()
+  expect(a.known()).toEqual([two.url, three.url])
+  expect(b.known()).toEqual([one.url, two.url])
+  await untilAsked(async () => (await replica.client.role())[0] === "master", "Sentinel to choose")
+  const all = [two.url, three.url]
+  const same = () => [a, b].every((vm) => Bun.deepEquals(vm.known(), all))
+  await roundsUntil([a, b], same, "both to know what happened")
+})
+
+test("[T-1.4] [F-41] in a Cluster the whole registry is on one node, and is told again to the one it moves to", async () => {
+  const nodes = await startCluster()
+  const config = {
+    nodes: [`127.0.0.1:${nodes[0]!.port}`],
+    tls: false,
+    prefix: "gatehouse",
+    connect_timeout: 2000,
+    command_timeout: 500,
+  }
+  const a = await startRegistryVm(config, "aaaa")
+  const b = await startRegistryVm(config, "bbbb")
+  const [one, two] = [registered({ port: 1 }), registered({ port: 2 })]
+  a.register(one)
+  a.drain(one, true)
+  b.register(two)
+  const all = [`-${one.url}`, two.url]
+  const same = () => [a, b].every((vm) => Bun.deepEquals(vm.known(), all))
+  await roundsUntil([a, b], same, "both to know both")
+  const sizes = await Promise.all(nodes.map(({ client }) => client.dbsize()))
+  expect(sizes.filter((size) => size > 0).length).toBe(1)
+  // Its slot goes to another node, without its data, as after the loss of both.
+  const slot = await nodes[0]!.client.call("CLUSTER", "KEYSLOT", "{gatehouse:registry}:instances")
+  const from = sizes.findIndex((size) => size > 0)
+  const to = nodes[(from + 1) % 3]!
+  const id = (await to.client.call("CLUSTER", "MYID")) as string
+  await nodes[from]!.client.flushall()
+  for (const { client } of nodes) await client.call("CLUSTER", "SETSLOT", String(slot), "NODE", id)
+  await untilAsked(async () => {
+    for (const vm of [a, b]) await vm.sync.round()
+    return (await to.client.hlen("{gatehouse:registry}:instances")) === 2
+  }, "the new node to be told")
+  expect(a.known()).toEqual(all)
+  a.deregister(one)
+  await roundsUntil([a, b], () => Bun.deepEquals(b.known(), [two.url]), "b to hear that one has left")
 })

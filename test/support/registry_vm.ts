@@ -1,6 +1,6 @@
 import { RegistrySync } from "../../src/gateway/registry_sync.ts"
 import { openRedis, type Redis } from "../../src/store/redis.ts"
-import { toRedisSettings } from "../../src/store/redis_settings.ts"
+import { type RedisConfig, toRedisSettings } from "../../src/store/redis_settings.ts"
 import { SYNC_REGISTRY } from "../../src/store/registry_script.ts"
 import type { Registered } from "../../src/upstream/discovery/registration.ts"
 import { Registry } from "../../src/upstream/discovery/registry.ts"
@@ -32,9 +32,10 @@ export function endRegistryVms(): void {
   for (const redis of running.splice(0)) redis.close()
 }
 
-export async function startRegistryVm(url: string, gateway: string): Promise<RegistryVm> {
+/** `config`: a URL, or what a file has at `redis`. */
+export async function startRegistryVm(config: RedisConfig, gateway: string): Promise<RegistryVm> {
   const log = memoryLog()
-  const settings = toRedisSettings(url)
+  const settings = toRedisSettings(config)
   if (typeof settings === "string") throw new Error(settings)
   const redis = await openRedis(settings, [SYNC_REGISTRY], {
     log,
