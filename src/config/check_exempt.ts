@@ -12,10 +12,11 @@ export function checkExempt(decoded: Decoded, report: Report): void {
   const { config, routeIndex, brokenSections } = decoded
   if (brokenSections.has("defaults")) return
   for (const [i, route] of config.routes.entries()) {
-    const policy = effectivePolicies(config, route).find((each) => each.policy.name === "priority")
-    const classes = classesOf(policy?.options as RouteConfig["priority"])
     // Only the route's own: what comes from `defaults` is for many routes, and may suit others.
     const { rate_limit: limits, quota } = route
+    if (limits === undefined && quota === undefined) continue
+    const policy = effectivePolicies(config, route).find((each) => each.policy.name === "priority")
+    const classes = classesOf(policy?.options as RouteConfig["priority"])
     for (const [name, options, list] of [
       ["rate_limit", limits, limits === undefined ? [] : limitsOf(limits)],
       ["quota", quota, quota === undefined ? [] : quotasOf(quota)],

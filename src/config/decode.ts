@@ -115,6 +115,14 @@ function denyByDefault(config: Mapping): void {
   config.defaults = { auth: {}, ...(defaults as Mapping) }
 }
 
+/** Fills in what took the place of broken sections. Routes and services have their defaults, and may be many. */
+function completed({ routes, services, ...rest }: Mapping): Mapping {
+  const filled = fillDefaults(asSchema(ConfigSchema), rest) as Mapping
+  if (routes !== undefined) filled.routes = routes
+  if (services !== undefined) filled.services = services
+  return filled
+}
+
 /** Takes out what is broken and decodes the rest. */
 function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isWritten"> | undefined {
   const pruned: Mapping = { ...filled }
@@ -143,7 +151,7 @@ function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isW
     pruned.services = services
   }
   denyByDefault(pruned)
-  const complete = fillDefaults(asSchema(ConfigSchema), pruned) as Mapping
+  const complete = completed(pruned)
   if (broken.size > 0 && !fits(complete)) return undefined
   return {
     config: decodeUnits(asSchema(ConfigSchema), complete) as Config,
