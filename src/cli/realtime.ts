@@ -5,12 +5,12 @@ import type { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
-import type { ChannelStore } from "../realtime/channels/channel_store.ts"
 import { Hub } from "../realtime/channels/hub.ts"
 import { Link } from "../realtime/channels/link.ts"
-import { MemoryChannelStore } from "../realtime/channels/memory_store.ts"
 import { Realtime } from "../realtime/channels/realtime.ts"
 import type { TopicServer } from "../realtime/socket.ts"
+import type { Redis } from "../store/redis.ts"
+import { createChannelStore } from "./channel_store.ts"
 
 /** 128 bits nobody can guess. */
 const newId = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url")
@@ -51,23 +51,13 @@ export interface OpenChannels {
 }
 
 const TICK_MS = 1000
-/** Of channels in memory, where config has no section `realtime` at the start. */
-const DEFAULTS = { max_channels: 100_000, max_memory: 256 * 1024 * 1024 }
 
-/** The hub of the control plane, whose channels are in memory. Throws `StartError` when its store cannot be opened. */
+/** The hub of the control plane. Throws `StartError` when its store cannot be opened. */
 export async function openChannels(
-  {
-    realtime = DEFAULTS,
-  }: { readonly realtime?: Pick<NonNullable<Config["realtime"]>, keyof typeof DEFAULTS> },
-  { counts, log }: { readonly counts: Counts; readonly log: Log },
+  config: Pick<Config, "realtime" | "redis">,
+  { redis, counts, log }: { readonly redis: Redis | undefined; readonly counts: Counts; readonly log: Log },
 ): Promise<OpenChannels> {
-  const memory = new MemoryChannelStore({
-    now,
-    newId,
-    maxChannels: realtime.max_channels,
-    maxBytes: realtime.max_memory,
-  })
-  const store: ChannelStore = memory
+  const { store, sweep } = createChannelStore(config, { redis, newId, log })
   const hub = new Hub({
     store,
     now,
@@ -90,7 +80,7 @@ export async function openChannels(
   let connections = 0
   const tick = setInterval(() => {
     hub.tick()
-    memory.sweep()
+    sweep()
     counts.add("gatehouse_realtime_connections", {}, hub.connections - connections)
     connections = hub.connections
   }, TICK_MS)

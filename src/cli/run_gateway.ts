@@ -90,7 +90,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     if (store !== undefined)
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
     if (redis !== undefined) sharedLimits = await openSharedLimits(config, { redis, after, counts, log })
-    channels = await openChannels(config, { counts, log })
+    channels = await openChannels(config, { redis, counts, log })
     control = await openControl({
       config,
       load,

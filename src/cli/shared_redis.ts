@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts"
 import { now } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import { CHANNEL_SCRIPTS } from "../realtime/channels/redis_store.ts"
 import { SYNC_BLOCKS } from "../store/block_scripts.ts"
 import { SYNC_LIMITS, TAKE_LIMIT } from "../store/limit_scripts.ts"
 import { openRedis, type Redis, type Script } from "../store/redis.ts"
@@ -10,7 +11,14 @@ import { SYNC_REGISTRY } from "../store/registry_script.ts"
 import { SHARE_TROUBLES } from "../store/trouble_script.ts"
 
 /** All that is asked of Redis. */
-const SCRIPTS: readonly Script[] = [SYNC_LIMITS, TAKE_LIMIT, SYNC_BLOCKS, SYNC_REGISTRY, SHARE_TROUBLES]
+const SCRIPTS: readonly Script[] = [
+  SYNC_LIMITS,
+  TAKE_LIMIT,
+  SYNC_BLOCKS,
+  SYNC_REGISTRY,
+  SHARE_TROUBLES,
+  ...CHANNEL_SCRIPTS,
+]
 
 /** How often the first contact is looked for at start, in ms, and how long at most. */
 const LOOK_MS = 10

@@ -174,6 +174,12 @@ export const LOG_EVENTS = [
   ["websocket.fault", "error", "A bug in a WebSocket's handler; its client was closed with 1011."],
   ["realtime.fault", "error", "A bug in a channel's handling; the command was refused."],
   [
+    "realtime.fan_out_lost",
+    "warn",
+    "The connection by which Redis tells of channels broke, for a `reason`; another is tried until there is one.",
+  ],
+  ["realtime.resumed", "info", "Redis tells of channels again; what was missed is read."],
+  [
     "realtime.gone",
     "warn",
     "A `subscriber` of an at_least_once `channel` came too late for the publication at `offset`; it goes on at `next`.",

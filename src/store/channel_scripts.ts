@@ -51,14 +51,15 @@ local function trim(size, ttl)
   local count = 1
   while true do
     local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', count)
-    local old
+    local old = {}
     for _, each in ipairs(oldest) do
       if tonumber(each[2][2]) > now - ttl then break end
-      old = each[1]
+      old[#old + 1] = each[1]
     end
-    if not old then return end
-    redis.call('XTRIM', KEYS[2], 'MINID', string.match(old, '^%d+') .. '-1')
-    if old ~= oldest[#oldest][1] then return end
+    if #old == 0 then return end
+    -- Not by MINID, which Redis 6.0 has not.
+    redis.call('XDEL', KEYS[2], unpack(old))
+    if #old < #oldest then return end
     count = 32
   end
 end

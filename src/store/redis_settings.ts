@@ -57,7 +57,7 @@ export const RedisSchema = Type.Union(
   ],
   {
     description:
-      "What several machines share: rate limits, blocks of clients, registered instances. `redis://host:6379`, or a mapping with one of `url`, `sentinels` and `nodes`. Absent: every machine is on its own.",
+      "What several machines share: rate limits, blocks of clients, registered instances, channels. `redis://host:6379`, or a mapping with one of `url`, `sentinels` and `nodes`. Absent: every machine is on its own.",
   },
 )
 
