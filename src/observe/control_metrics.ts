@@ -16,7 +16,7 @@ export const CONTROL_METRICS: readonly Metric[] = [
   },
   {
     name: "gatehouse_realtime_closed_total",
-    help: "Connections of the realtime endpoint that ended, by close code; 1006: without one.",
+    help: "Connections of the realtime endpoint that ended, by close code; 1006: without one, other: one the client made up.",
     type: "counter",
     labels: ["code"],
   },

@@ -208,6 +208,12 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_event_loop_lag_seconds",
     // Shown by test/e2e/quota.test.ts: it needs callers.
     "gatehouse_quota_total",
+    // Shown by test/e2e/realtime_metrics.test.ts: they need clients of the realtime endpoint.
+    "gatehouse_realtime_connections",
+    "gatehouse_realtime_closed_total",
+    "gatehouse_realtime_publications_total",
+    "gatehouse_realtime_redeliveries_total",
+    "gatehouse_realtime_dead_letters_total",
     "gatehouse_redis_up",
     "gatehouse_limit_sync_total",
     "gatehouse_block_sync_total",

@@ -23,7 +23,7 @@ import type {
   Subscribed,
 } from "./hub_messages.ts"
 import { Listeners } from "./listeners.ts"
-import type { Member, Position } from "./protocol.ts"
+import { CLOSE_CODES, type Member, type Position } from "./protocol.ts"
 import { Tickets } from "./tickets.ts"
 
 export type PublicationResult = "accepted" | "duplicate" | "failed"
@@ -40,7 +40,8 @@ export interface HubOptions {
   readonly onPublished: (namespace: string, result: PublicationResult) => void
   readonly onRedelivered: (namespace: string) => void
   readonly onBuried: (namespace: string, reason: "max_deliveries" | "gone") => void
-  readonly onClosed: (code: number) => void
+  /** `code`: a known close code, or "other", as clients choose theirs. */
+  readonly onClosed: (code: string) => void
 }
 
 type Of<D extends HubCommand["do"]> = Extract<HubCommand, { do: D }>
@@ -190,7 +191,7 @@ export class Hub implements ChannelListener {
       case "open":
         return this.#connections.open(worker, command)
       case "close":
-        if (this.#connections.close(command.client)) this.#options.onClosed(command.code)
+        if (this.#connections.close(command.client)) this.#options.onClosed(closeLabel(command.code))
         return undefined
       case "issue_ticket":
         return this.#tickets.issue(command.principal, command.ttlMs)
@@ -330,6 +331,12 @@ export class Hub implements ChannelListener {
 }
 
 const positionOf = ({ epoch, offset }: Position): Position => ({ epoch, offset })
+
+/** Codes of RFC 6455 that are common: a normal end, going away, none sent, no close frame, a message too big. */
+const COMMON_CODES: readonly number[] = [1000, 1001, 1005, 1006, 1009]
+
+const closeLabel = (code: number): string =>
+  code in CLOSE_CODES || COMMON_CODES.includes(code) ? `${code}` : "other"
 
 function textOf({ offset, data, publisher }: StoredPublication): PublicationText {
   const from = publisher === undefined ? "" : `,"publisher":${JSON.stringify(publisher)}`
