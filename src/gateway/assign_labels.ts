@@ -9,11 +9,12 @@ import type { BuiltinRoute } from "./snapshot.ts"
 const builtinLabel = ({ path, methods }: BuiltinRoute): string =>
   routeLabel({ path, methods: [...methods], hosts: [] })
 
-/** Metric ids of every name a configuration brings; names known from earlier keep theirs. */
+/** Metric ids of every name a configuration brings; names known from earlier keep theirs. `now`: monotonic, in ms. */
 export function assignLabels(
   directory: LabelDirectory,
   config: Config,
   builtins: readonly BuiltinRoute[],
+  now: number,
 ): Generation["labels"] {
   const route: Record<string, number> = {}
   const service: Record<string, number> = {}
@@ -24,20 +25,17 @@ export function assignLabels(
   for (const { rate_limit: limits } of [config.defaults, ...config.routes])
     for (const each of limits === undefined ? [] : limitsOf(limits))
       limit[nameOf(each)] = directory.id("limit", nameOf(each))
-  return { route, service, instance: assignInstanceLabels(directory, config), limit }
+  return { route, service, instance: assignInstanceLabels(directory, config, now), limit }
 }
 
 /** Metric ids of the instances alone. */
 export function assignInstanceLabels(
   directory: LabelDirectory,
   { services }: Config,
+  now: number,
 ): Generation["labels"]["instance"] {
-  const instance: Record<string, number> = {}
-  for (const [name, { instances }] of Object.entries(services)) {
-    for (const each of instances) {
-      const label = instanceLabel(name, instanceUrl(each))
-      instance[label] = directory.id("instance", label)
-    }
-  }
-  return instance
+  const labels = Object.entries(services).flatMap(([name, { instances }]) =>
+    instances.map((each) => instanceLabel(name, instanceUrl(each))),
+  )
+  return directory.instances(labels, now)
 }

@@ -171,7 +171,7 @@ export class InForce {
       else {
         const slots = this.#slots.assign(config.services)
         this.#drain(effective.draining, { slots })
-        const instance = assignInstanceLabels(this.#labels, config)
+        const instance = assignInstanceLabels(this.#labels, config, this.#parts.options.now())
         this.#generation = { ...old, config, slots, labels: { ...old.labels, instance } }
         threads().broadcast({ kind: "services", services, slots, instanceLabels: instance })
       }
@@ -205,7 +205,8 @@ export class InForce {
   #nextGeneration(number: number, { config, draining }: Pick<Effective, "config" | "draining">): Generation {
     const slots = this.#slots.assign(config.services)
     this.#drain(draining, { slots })
-    const labels = assignLabels(this.#labels, config, this.#parts.options.builtinRoutes(config))
+    const { options } = this.#parts
+    const labels = assignLabels(this.#labels, config, options.builtinRoutes(config), options.now())
     return { number, config, slots, labels }
   }
 

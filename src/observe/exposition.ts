@@ -111,6 +111,7 @@ function collect(options: ExpositionOptions): Map<string, Sample[]> {
   for (const [key, value] of totals) {
     const metric = BY_NUMBER.get(keyMetric(key))
     if (metric === undefined) continue
+    if (metric.series!.about === "instance" && options.labels.hasLeft(keyId(key))) continue
     if (metric.type !== "histogram") {
       push(metric.name, value, seriesLabels(metric, key, options))
       continue

@@ -9,9 +9,15 @@ export const OTHER = 0
 export const UNMATCHED = 1
 
 /**
+ * The number of an instance that has left is another's after so long: what workers still set for it is zero by then.
+ */
+const REUSED_AFTER_MS = 60_000
+
+/**
  * Small numbers for the names that may stand in a metric's label, kept by the control plane. A label keeps its
- * number for the life of the process, across reloads, so that counters go on. At most 16,384 labels a kind:
- * later ones share the number 0, "other". Only names from config come in here, never what a client sent.
+ * number for the life of the process, across reloads, so that counters go on; only instances, which have gauges
+ * alone, come and go without end, and give theirs back. At most 16,384 labels a kind: later ones share the number 0,
+ * "other". Only names from config and of instances come in here, never what a client sent.
  */
 export class LabelDirectory {
   readonly #kinds: Readonly<Record<LabelKind, { ids: Map<string, number>; labels: string[] }>> = {
@@ -21,7 +27,54 @@ export class LabelDirectory {
     limit: { ids: new Map(), labels: ["other"] },
   }
 
-  /** The number of a label: the one it has, else the next. Instances: see `instanceLabel`. */
+  /** Numbers of instances that have left, by label; the first to leave first. */
+  readonly #left = new Map<string, { readonly id: number; readonly at: number }>()
+  readonly #leftIds = new Set<number>()
+
+  /**
+   * The numbers of these instances, by label (see `instanceLabel`). All others have left: they have no series until
+   * they are back. `now`: monotonic, in ms.
+   */
+  instances(labels: readonly string[], now: number): Record<string, number> {
+    const { ids } = this.#kinds.instance
+    const found: Record<string, number> = Object.create(null)
+    for (const label of labels) found[label] = OTHER
+    for (const [label, id] of ids) {
+      if (found[label] !== undefined) continue
+      ids.delete(label)
+      this.#left.set(label, { id, at: now })
+      this.#leftIds.add(id)
+    }
+    // Who is back has its own number, if nobody else has it yet.
+    for (const label of labels) this.#take(label, this.#left.get(label) && label)
+    for (const label of labels) {
+      if (!ids.has(label)) this.#take(label, this.#longGone(now))
+      found[label] = this.id("instance", label)
+    }
+    return found
+  }
+
+  /** Whether an instance's number is of one that has left. */
+  hasLeft(id: number): boolean {
+    return this.#leftIds.has(id)
+  }
+
+  /** Gives a label the number another had; `undefined`: nobody's. */
+  #take(label: string, from: string | undefined): void {
+    if (from === undefined) return
+    const { id } = this.#left.get(from)!
+    this.#left.delete(from)
+    this.#leftIds.delete(id)
+    this.#kinds.instance.labels[id] = label
+    this.#kinds.instance.ids.set(label, id)
+  }
+
+  #longGone(now: number): string | undefined {
+    for (const [label, { at }] of this.#left) return now - at >= REUSED_AFTER_MS ? label : undefined
+    return undefined
+  }
+
+  /** The number of a label: the one it has, else the next. */
   id(kind: LabelKind, label: string): number {
     const { ids, labels } = this.#kinds[kind]
     const known = ids.get(label)

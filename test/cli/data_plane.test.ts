@@ -39,7 +39,7 @@ function open(file: object, tls?: { cert: string; key: string }) {
       number,
       config,
       slots: slots.assign(config.services),
-      labels: assignLabels(labels, config, builtinRoutes(config)),
+      labels: assignLabels(labels, config, builtinRoutes(config), 0),
     }
   }
   const plane = new DataPlane(
@@ -168,7 +168,7 @@ test("a port that is taken fails with a message for the operator", () => {
   upstreams.push(other)
   const config = exampleConfig(page("x"))
   const memory = createUpstreamMemory(1)
-  const labels = assignLabels(new LabelDirectory(), config, builtinRoutes(config))
+  const labels = assignLabels(new LabelDirectory(), config, builtinRoutes(config), 0)
   const generation: Generation = {
     number: 1,
     config,

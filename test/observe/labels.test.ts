@@ -35,3 +35,33 @@ test("an instance's label comes apart into service and address", () => {
     "unix:/run/a b.sock",
   ])
 })
+
+test("[F-73] instances that come and go without end keep to a few numbers, and none is another's while it is in use", () => {
+  const labels = new LabelDirectory()
+  const at = (i: number) => instanceLabel("app", `http://10.0.0.1:${i}`)
+  let most = 0
+  for (let i = 0; i < 3 * MAX_IDS; i++) {
+    const found = labels.instances([at(-1), at(i), at(i + 1)], i * 1000)
+    expect(new Set(Object.values(found)).size).toBe(3)
+    expect(found[at(-1)]).toBe(1)
+    most = Math.max(most, ...Object.values(found))
+  }
+  expect(most).toBeLessThan(70)
+})
+
+test("an instance that is back within a minute has its number again; one that has left has no series", () => {
+  const labels = new LabelDirectory()
+  const [a, b, c] = ["a", "b", "c"].map((name) => instanceLabel("app", name)) as [string, string, string]
+  const before = labels.instances([a, b], 0)
+  expect(labels.instances([a], 1)).toEqual({ [a]: before[a]! })
+  expect(labels.hasLeft(before[b]!)).toBe(true)
+  const third = labels.instances([a, c], 60_000)[c]!
+  expect(third).not.toBe(before[b]!)
+  expect(labels.instances([a, b, c], 60_000)[b]).toBe(before[b]!)
+  expect(labels.hasLeft(before[b]!)).toBe(false)
+  labels.instances([a], 60_001)
+  // The first to leave is the first whose number is given away.
+  const [next] = Object.values(labels.instances([a, instanceLabel("app", "d")], 120_001)).slice(1)
+  expect([before[b], third]).toContain(next)
+  expect(labels.label("instance", next!)).toBe("app d")
+})
