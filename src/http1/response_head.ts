@@ -1,11 +1,11 @@
-import { STATUS_CODES } from "node:http"
 import type { Edits, Fields } from "./fields.ts"
+import { REASONS } from "./reasons.ts"
 import { Section } from "./section.ts"
 
 /** By status, the status line and the start of every answer. */
 const STATUS_LINES: readonly string[] = Array.from(
   { length: 600 },
-  (_, status) => `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`,
+  (_, status) => `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n`,
 )
 
 /**
