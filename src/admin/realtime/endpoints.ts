@@ -15,6 +15,8 @@ import { type ErrorCode, MAX_PUBLICATIONS } from "../../realtime/channels/protoc
 import type { Realtime } from "../../realtime/channels/realtime.ts"
 import { checkHandshake } from "../../realtime/handshake.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
+import { answerEvents } from "./event_stream.ts"
+import { answerPoll } from "./long_poll.ts"
 
 /** With it a caller may publish to every channel, and read every history. */
 export const PUBLISH_SCOPE = "realtime:publish"
@@ -29,6 +31,8 @@ export function realtimeRoutes({ realtime }: Config): readonly BuiltinRoute[] {
   const { path } = realtime
   return [
     { path, methods: ["GET"], caller: "optional" },
+    { path: `${path}/sse`, methods: ["GET"], caller: "optional" },
+    { path: `${path}/poll`, methods: ["GET"], caller: "optional" },
     { path: `${path}/ticket`, methods: ["POST"], caller: true },
     { path: `${path}/channels/:name/messages`, methods: ["POST"], caller: true },
     { path: `${path}/channels/:name/history`, methods: ["GET"], caller: true },
@@ -52,6 +56,8 @@ export async function answerRealtime(
   if (options === undefined) return fail("NOT_FOUND")
   const [, first, , last] = exchange.path.slice(options.path.length).split("/")
   if (first === undefined) return connect(exchange, realtime)
+  if (first === "sse") return answerEvents(exchange, realtime)
+  if (first === "poll") return answerPoll(exchange, realtime)
   // The routing table has seen to it that the caller is known.
   const caller = exchange.principal
   if (caller === undefined) return fail("AUTH_ERROR")
