@@ -39,7 +39,10 @@ export interface History extends Position {
   readonly offset: number
   /** Ascending by offset, without gap. */
   readonly publications: readonly StoredPublication[]
-  /** False: `since` is of another epoch, ahead of the channel, or something after it is gone already. */
+  /**
+   * False: `since` is of another epoch, ahead of the channel, or something after it is gone already. Another epoch is
+   * good, up to where it ended, when the present one goes on from there: positions are of the present one from then on.
+   */
   readonly complete: boolean
 }
 
@@ -70,7 +73,10 @@ export interface ChannelListener {
   joined(channel: string, member: Member): void
   /** Also when the gateway of the member died and its presence ran out. */
   left(channel: string, member: Member): void
-  /** Publications may have been missed that cannot be made good: subscribers must recover by their positions. */
+  /**
+   * Publications may have been missed that cannot be made good, or another epoch has begun: subscribers must recover by
+   * their positions.
+   */
   lost(channel: string): void
 }
 
