@@ -107,7 +107,15 @@ export class EffectiveConfig {
         paths.problem(pathOf(base, name)) !== undefined
       )
         this.#made.delete(name)
+    this.#makeRoom(MAX_SERVICES - Object.keys(base.services).length, join.made)
     return [...this.#made.keys()].sort()
+  }
+
+  /** Those that left first are not waited for where the room is needed: nothing new could be put in force. */
+  #makeRoom(room: number, told: ReadonlySet<string>): void {
+    if (this.#made.size <= room) return
+    const gone = [...this.#made].filter(([name]) => !told.has(name)).sort(([, a], [, b]) => a - b)
+    for (const [name] of gone.slice(0, this.#made.size - room)) this.#made.delete(name)
   }
 
   #routesOf(base: Config, made: readonly string[]): Config["routes"] {

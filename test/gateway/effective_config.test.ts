@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
 import { EffectiveConfig, type Told } from "../../src/gateway/effective_config.ts"
 import type { FoundInstance, FoundService } from "../../src/upstream/discovery/source.ts"
+import { MAX_SERVICES } from "../../src/upstream/memory.ts"
 import { instanceKey, instanceUrl } from "../../src/upstream/slots.ts"
 import { exampleConfig } from "../support/config.ts"
 
@@ -206,4 +207,19 @@ test("[F-69] a route made by rule ends at once when a reload brings one of confi
   const reloaded = config.merge(next, [registry(service("story", [at(B)]))], NONE, 1)
   expect(reloaded.config.routes).toBe(next.routes)
   expect(reloaded.refused[0]).toMatchObject({ service: "story", reason: expect.stringContaining("config") })
+})
+
+test("[F-69] services that come and go under ever new names take the room of none that is there", () => {
+  const config = new EffectiveConfig()
+  const wave = (from: number) => Array.from({ length: 500 }, (_, i) => service(`s${from + i}`, [at(B)]))
+  for (const [now, from] of [0, 500, 1000, 1500].entries()) {
+    const { config: next, refused } = config.merge(BASE, [registry(...wave(from))], NONE, now)
+    expect(refused).toEqual([])
+    expect(Object.keys(next.services).length).toBeLessThanOrEqual(MAX_SERVICES)
+    for (const { name } of wave(from)) expect(next.services[name]!.instances.length).toBe(1)
+  }
+  // The latest of those that have gone keep their routes.
+  const services = Object.keys(config.merge(BASE, [registry()], NONE, 5).config.services)
+  expect(services).toContain("s1000")
+  expect(services).not.toContain("s0")
 })

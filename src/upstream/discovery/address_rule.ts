@@ -9,18 +9,24 @@ for (const [range, bits] of [
   ["0.0.0.0", 8],
   ["127.0.0.0", 8],
   ["224.0.0.0", 3],
+  ["169.254.0.0", 16],
 ] as const) {
   SPECIAL.addSubnet(range, bits)
   // The same in IPv6: mapped, and translated (RFC 6052).
   SPECIAL.addSubnet(`::ffff:${range}`, 96 + bits, "ipv6")
   SPECIAL.addSubnet(`64:ff9b::${range}`, 96 + bits, "ipv6")
+  // And by 6to4 (RFC 3056).
+  const [a, b] = range.split(".").map(Number) as [number, number]
+  SPECIAL.addSubnet(`2002:${((a << 8) | b).toString(16)}::`, 16 + bits, "ipv6")
 }
+// Translated at a place of the network's own, with any of those in it (RFC 8215).
+SPECIAL.addSubnet("64:ff9b:1::", 48, "ipv6")
 // "::", "::1" and what is compatible with IPv4 (RFC 4291, long out of use).
 SPECIAL.addSubnet("::", 96, "ipv6")
 SPECIAL.addSubnet("ff00::", 8, "ipv6")
 
-/** Metadata services that are not link-local: Azure, Alibaba, Oracle. */
-const METADATA = new AddressList(["168.63.129.16", "100.100.100.200", "192.0.0.192"])
+/** Metadata services that are not link-local: Azure, Alibaba, Oracle, Google. */
+const METADATA = new AddressList(["168.63.129.16", "100.100.100.200", "192.0.0.192", "fd20:ce::254"])
 
 /**
  * Which addresses the gateway may be sent to by what is not its config: no metadata services, link-local,
