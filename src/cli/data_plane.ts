@@ -118,6 +118,7 @@ export class DataPlane {
       identity: this.#identity,
       questions: this.#questions,
       servers: this.#servers,
+      service: (name) => this.#upstreams.service(name),
       log,
     })
     const runtime = {

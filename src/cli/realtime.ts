@@ -5,11 +5,13 @@ import type { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import { createCallService } from "../realtime/channels/call_service.ts"
 import { Hub } from "../realtime/channels/hub.ts"
 import { Link } from "../realtime/channels/link.ts"
 import { Realtime } from "../realtime/channels/realtime.ts"
 import type { TopicServer } from "../realtime/socket.ts"
 import type { Redis } from "../store/redis.ts"
+import type { Service } from "../upstream/upstreams.ts"
 import { createChannelStore } from "./channel_store.ts"
 
 /** 128 bits nobody can guess. */
@@ -22,9 +24,11 @@ export function createRealtime(parts: {
   readonly questions: Questions
   /** Listeners of the door. */
   readonly servers: ReadonlySet<TopicServer>
+  /** A service as it is now. */
+  readonly service: (name: string) => Service | undefined
   readonly log: Log
 }): Realtime {
-  const { worker, identity, questions, servers, log } = parts
+  const { worker, identity, questions, servers, service, log } = parts
   return new Realtime({
     link: new Link(worker, (question) => questions.ask(question)),
     identity: {
@@ -35,6 +39,7 @@ export function createRealtime(parts: {
       },
       isRevoked: (principal) => identity.isRevoked(principal),
     },
+    call: createCallService(service, now),
     now,
     wallClock: Date.now,
     newId,

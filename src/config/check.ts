@@ -19,7 +19,11 @@ export function checkConfig(decoded: Decoded, report: Report): void {
   if (abuse !== undefined)
     for (const { at, message, value } of checkAbuse(abuse)) report.problem(["abuse", ...at], message, value)
   if (realtime !== undefined)
-    for (const { at, message } of checkRealtime(realtime, auth !== undefined))
+    for (const { at, message } of checkRealtime(
+      realtime,
+      auth !== undefined,
+      new Set(Object.keys(decoded.config.services)),
+    ))
       report.problem(["realtime", ...at], message)
   checkServices(decoded, report)
   checkDiscovery(decoded, report)

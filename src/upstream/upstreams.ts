@@ -103,6 +103,8 @@ export class Upstreams {
   #limiters = new Map<string, { readonly limiter: ConcurrencyLimiter; readonly made: string }>()
   /** By service, URL and what the pool was made from: one that comes back has its connections still. */
   readonly #retired = new Map<string, { readonly kept: Kept; readonly timer: Timer }>()
+  /** By name, as they were compiled last. */
+  readonly #services = new Map<string, Service>()
   #rule = new AddressRule([])
   /** What the rule was made from. */
   #allow = ""
@@ -137,6 +139,7 @@ export class Upstreams {
     for (const [name, old] of this.#kept) {
       if (compiled.has(name)) continue
       this.#kept.delete(name)
+      this.#services.delete(name)
       this.#retireAll(name, old)
     }
     for (const name of this.#limiters.keys())
@@ -158,8 +161,14 @@ export class Upstreams {
       this.#kept.set(name, instances)
       for (const [url, each] of instances) this.#revived(name, url, each)
       if (old !== undefined) this.#retireAll(name, old)
+      this.#services.set(name, compiled.get(name)!)
     }
     return compiled
+  }
+
+  /** A service as it is now: it is compiled anew when its instances come and go. */
+  service(name: string): Service | undefined {
+    return this.#services.get(name)
   }
 
   /** Limits on the concurrency of services, as they are now. */

@@ -160,3 +160,44 @@ test("the endpoint tells who asks without a WebSocket to use one, and is not the
   const without = await startGateway({ auth })
   expect((await fetch(`${without.url}${PATH}`)).status).toBe(404)
 })
+
+test("[T-3.4] a real service screens messages and answers methods, through its instances in the config", async () => {
+  const asked: unknown[] = []
+  const service = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      const body = (await request.json()) as { data: string }
+      asked.push([request.method, new URL(request.url).pathname, body])
+      if (body.data === "harmful") return Response.json({ message: "Help is on its way." }, { status: 403 })
+      return Response.json({ data: body.data.toUpperCase() })
+    },
+  })
+  const gateway = await startGateway({
+    auth,
+    services: { safety: { instances: [`http://127.0.0.1:${service.port}`] } },
+    realtime: {
+      namespaces: { chat: { ...NAMESPACES.chat, screen: { service: "safety", path: "/screen" } } },
+      rpc: { shout: { service: "safety", path: "/rpc/shout" } },
+    },
+  })
+  const client = await openRealtime(urlOf(gateway), bearer("ada"))
+  await client.ask(SUBSCRIBE)
+  const refused = await client.ask({ type: "publish", channel: "chat:1", data: "harmful" })
+  expect(refused.error).toMatchObject({ code: "REFUSED", message: "Help is on its way." })
+  await client.ask({ type: "publish", channel: "chat:1", data: "hello" })
+  await until(() => client.of("publication").length > 0, "the message")
+  expect(client.of("publication").map(({ data }) => data)).toEqual(["HELLO"])
+  expect((await client.ask({ type: "rpc", method: "shout", data: "x" })).result).toEqual({
+    data: { data: "X" },
+  })
+  expect(asked[0]).toMatchObject([
+    "POST",
+    "/screen",
+    { channel: "chat:1", user: { id: "ada" }, data: "harmful" },
+  ])
+  await service.stop(true)
+  expect((await client.ask({ type: "publish", channel: "chat:1", data: "x" })).error?.code).toBe(
+    "UNAVAILABLE",
+  )
+})

@@ -1,5 +1,6 @@
 import { parseConfig } from "../../src/config/load.ts"
 import type { Principal } from "../../src/identity/principal.ts"
+import type { CallService } from "../../src/realtime/channels/call_service.ts"
 import type { ChannelStore } from "../../src/realtime/channels/channel_store.ts"
 import { Hub } from "../../src/realtime/channels/hub.ts"
 import { Link } from "../../src/realtime/channels/link.ts"
@@ -12,9 +13,16 @@ import { memoryLog } from "./memory_log.ts"
 import { makePrincipal } from "./principal.ts"
 import { until } from "./until.ts"
 
+/** Whom sections may name. */
+const SERVICES = { judge: { instances: ["http://127.0.0.1:9"] } }
+
 /** A section `realtime`, decoded. */
 export function realtimeOptions(options: object): RealtimeOptions {
-  const loaded = parseConfig(JSON.stringify({ realtime: { anonymous: true, ...options } }), "json", {})
+  const loaded = parseConfig(
+    JSON.stringify({ services: SERVICES, realtime: { anonymous: true, ...options } }),
+    "json",
+    {},
+  )
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   return loaded.config.realtime!
 }
@@ -29,7 +37,7 @@ interface AnyReply {
 /** Channels of one gateway in this thread: a hub, workers that ask it, and time that passes when it is told to. */
 export async function createChannels(
   options: object,
-  parts: { workers?: number; store?: ChannelStore } = {},
+  parts: { workers?: number; store?: ChannelStore; call?: CallService } = {},
 ) {
   let time = 1_000_000
   let ids = 0
@@ -64,6 +72,7 @@ export async function createChannels(
         verify: async (token) => tokens.get(token) ?? "invalid",
         isRevoked: ({ tokenId }) => revoked.has(tokenId),
       },
+      call: async (call, question) => parts.call?.(call, question),
       now,
       wallClock: now,
       newId,

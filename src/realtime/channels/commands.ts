@@ -1,4 +1,5 @@
 import type { Principal } from "../../identity/principal.ts"
+import { callerView, messageIn } from "./call_service.ts"
 import { UNAVAILABLE } from "./link.ts"
 import type { Namespace } from "./namespaces.ts"
 import type { Command, CommandOf, Member } from "./protocol.ts"
@@ -14,6 +15,8 @@ export interface Client extends Subscriber {
   /** Name of this device; "": it gave none. */
   readonly device: string
   readonly subscriptions: Map<string, Subscription>
+  /** The connection is over. */
+  readonly gone?: boolean
 }
 
 /** Members in one answer. */
@@ -45,7 +48,7 @@ export function runCommand(
     case "ack":
       return acknowledge(client, command, world)
     case "rpc":
-      return errorText(command.id, "UNKNOWN_METHOD")
+      return callMethod(client, command, world)
   }
 }
 
@@ -59,7 +62,14 @@ async function subscribe(
   const namespace = namespaces.find(channel)
   if (namespace === undefined) return errorText(id, "UNKNOWN_CHANNEL")
   if (subscriptions.has(channel)) return errorText(id, "ALREADY_SUBSCRIBED")
-  if (!namespace.maySubscribe(principal, channel)) return errorText(id, "FORBIDDEN")
+  const may = namespace.decideSubscribe(principal, channel, world.call)
+  if (may instanceof Promise) {
+    const decided = await may
+    if (decided === "unavailable") return errorText(id, "UNAVAILABLE")
+    if (!decided) return errorText(id, "FORBIDDEN")
+    if (client.gone) return undefined
+    if (subscriptions.has(channel)) return errorText(id, "ALREADY_SUBSCRIBED")
+  } else if (!may) return errorText(id, "FORBIDDEN")
   if (subscriptions.size >= settings.maxSubscriptions) return errorText(id, "TOO_MANY_SUBSCRIPTIONS")
   const subscription = rooms.enter(client, channel, namespace, acksAs(client, namespace))
   subscriptions.set(channel, subscription)
@@ -114,7 +124,10 @@ async function publish(
 ): Promise<string> {
   const namespace = world.namespaces.find(channel)
   if (namespace === undefined) return errorText(id, "UNKNOWN_CHANNEL")
-  if (!namespace.mayPublish(principal, channel)) return errorText(id, "FORBIDDEN")
+  const may = namespace.decidePublish(principal, channel, world.call)
+  const decided = may instanceof Promise ? await may : may
+  if (decided === "unavailable") return errorText(id, "UNAVAILABLE")
+  if (!decided) return errorText(id, "FORBIDDEN")
   const result = await world.publish(namespace, channel, data, {
     principal,
     publisher: principal?.kind === "user" ? { user: principal.id } : undefined,
@@ -154,6 +167,25 @@ async function presence(
   return members === UNAVAILABLE
     ? errorText(id, "UNAVAILABLE")
     : replyText<"presence">(id, { members: [...members] })
+}
+
+async function callMethod(
+  { principal }: Client,
+  { id, method, data }: CommandOf<"rpc">,
+  { methods, call }: RealtimeWorld,
+): Promise<string> {
+  const found = Object.hasOwn(methods, method) ? methods[method] : undefined
+  if (found === undefined) return errorText(id, "UNKNOWN_METHOD")
+  if (
+    principal === undefined ||
+    (found.roles.length > 0 && !found.roles.some((role) => principal.roles.includes(role))) ||
+    !found.scopes.every((scope) => principal.scopes.includes(scope))
+  )
+    return errorText(id, "FORBIDDEN")
+  const answer = await call(found, { method, user: callerView(principal), data: data ?? null })
+  if (answer === undefined || answer.status >= 500) return errorText(id, "UNAVAILABLE")
+  if (answer.status >= 300) return errorText(id, "REFUSED", messageIn(answer.value))
+  return replyText<"rpc">(id, { data: answer.value ?? null })
 }
 
 async function acknowledge(

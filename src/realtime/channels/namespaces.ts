@@ -1,11 +1,19 @@
 import type { Principal } from "../../identity/principal.ts"
+import { type CallService, callerView, type ServiceCall } from "./call_service.ts"
 import type { Retention } from "./channel_store.ts"
 import { compileChannelCondition } from "./condition.ts"
 import { type AccessOptions, type NamespaceOptions, prefixOf, type RealtimeOptions } from "./options.ts"
 import { CHANNEL_NAME } from "./protocol.ts"
 
-/** Whether a caller may; `undefined`: who it is was not said. */
+/** Whether a caller may, at once; `undefined`: who it is was not said. False where a service has to be asked. */
 export type Access = (principal: Principal | undefined, channel: string) => boolean
+
+/** The same where there is time to ask a service; "unavailable": it gave no answer. */
+export type LateAccess = (
+  principal: Principal | undefined,
+  channel: string,
+  call: CallService,
+) => boolean | Promise<boolean | "unavailable">
 
 /** A kind of channels, compiled. */
 export interface Namespace {
@@ -14,6 +22,8 @@ export interface Namespace {
   readonly retention: Retention
   readonly maySubscribe: Access
   readonly mayPublish: Access
+  readonly decideSubscribe: LateAccess
+  readonly decidePublish: LateAccess
   /** At least once. */
   readonly acked: boolean
   /** What a change of makes subscriptions void. */
@@ -42,15 +52,38 @@ export function compileNamespaces(options: Pick<RealtimeOptions, "namespaces">):
 }
 
 function compileNamespace(name: string, prefix: string, options: NamespaceOptions): Namespace {
+  const { subscribe, publish } = options
+  const subscribers = compileAccess(subscribe, prefix)
+  const publishers = compileAccess(publish, prefix)
   return {
     name,
     options,
     retention: { size: options.history.size, ttlMs: options.history.ttl },
-    maySubscribe: compileAccess(options.subscribe, prefix),
-    mayPublish: compileAccess(options.publish, prefix),
+    maySubscribe: subscribe?.ask === undefined ? subscribers : NOBODY,
+    mayPublish: publish?.ask === undefined ? publishers : NOBODY,
+    decideSubscribe: lateAccess("subscribe", subscribers, subscribe?.ask),
+    decidePublish: lateAccess("publish", publishers, publish?.ask),
     acked: options.delivery === "at_least_once",
     identity: JSON.stringify([name, options]),
   }
+}
+
+function lateAccess(action: string, rules: Access, ask: ServiceCall | undefined): LateAccess {
+  if (ask === undefined) return rules
+  return (principal, channel, call) =>
+    rules(principal, channel) && askService(ask, action, principal, channel, call)
+}
+
+async function askService(
+  ask: ServiceCall,
+  action: string,
+  principal: Principal | undefined,
+  channel: string,
+  call: CallService,
+): Promise<boolean | "unavailable"> {
+  const answer = await call(ask, { action, channel, user: callerView(principal) })
+  if (answer === undefined || answer.status >= 500) return "unavailable"
+  return answer.status < 300
 }
 
 function compileAccess(access: AccessOptions | undefined, prefix: string): Access {

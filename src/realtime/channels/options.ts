@@ -1,7 +1,9 @@
 import Type, { type StaticDecode } from "typebox"
 import { parseRate } from "../../lib/rate.ts"
 import { strictObject } from "../../lib/strict_object.ts"
+import { didYouMean } from "../../lib/suggest.ts"
 import { Duration, Size } from "../../lib/units.ts"
+import type { ServiceCall } from "./call_service.ts"
 import { compileChannelCondition } from "./condition.ts"
 
 const list = (description: string) =>
@@ -9,6 +11,12 @@ const list = (description: string) =>
 
 const count = (description: string, value: number, maximum: number, minimum = 1) =>
   Type.Integer({ minimum, maximum, default: value, description })
+
+const callProperties = {
+  service: Type.String({ description: "Name of the service that is asked." }),
+  path: Type.String({ pattern: "^/[A-Za-z0-9/_.~-]*$", description: "Path it is asked at, by POST." }),
+  timeout: Duration({ default: "2s", description: "Longest wait for its answer (1ms to 30s)." }),
+}
 
 const AccessSchema = (description: string) =>
   strictObject(
@@ -19,6 +27,12 @@ const AccessSchema = (description: string) =>
         Type.String({
           description:
             "Condition in CEL on `principal`, `channel` and `key` (the channel's name after the prefix), e.g. `key == principal.id`. What cannot be told is refused.",
+        }),
+      ),
+      ask: Type.Optional(
+        strictObject(callProperties, {
+          description:
+            "A service that has the last word: it gets `action`, `channel` and `user` as JSON. 2xx: the caller may; without an answer it may not. WebSocket clients only; all others are refused.",
         }),
       ),
       anonymous: Type.Boolean({
@@ -67,6 +81,12 @@ const NamespaceSchema = strictObject({
     10,
     1000,
   ),
+  screen: Type.Optional(
+    strictObject(callProperties, {
+      description:
+        "A service that sees each message before it is published: `channel`, `user` and `data` as JSON. 2xx without `data` lets it through, with `data` puts that in its place; 403 refuses it, with its `message` for the sender. Without an answer nothing is published.",
+    }),
+  ),
   max_message: Size({ default: "32KB", description: "Largest message, in bytes of JSON text." }),
 })
 
@@ -106,6 +126,19 @@ export const RealtimeSchema = strictObject(
     }),
     max_channels: count("Channels kept in memory at a time.", 100_000, 10_000_000),
     max_memory: Size({ default: "256MB", description: "Bytes of publications kept in memory, about." }),
+    rpc: Type.Record(
+      Type.String({ pattern: "^[A-Za-z0-9_.-]{1,64}$" }),
+      strictObject({
+        ...callProperties,
+        roles: list("The caller must have one of these roles."),
+        scopes: list("The caller must have all of these scopes."),
+      }),
+      {
+        default: {},
+        description:
+          "Methods of `rpc`, by name: the service gets `method`, `user` and `data` as JSON; what it answers with 2xx is the result. Callers who are known only.",
+      },
+    ),
     namespaces: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), NamespaceSchema, {
       default: {},
       description: "Kinds of channels, by name. A channel that belongs to none does not exist.",
@@ -125,10 +158,23 @@ export interface RealtimeFault {
 
 const DAY_MS = 86_400_000
 
-/** What the schema cannot say. `secured`: config has a section `auth`. */
-export function checkRealtime(options: RealtimeOptions, secured: boolean): readonly RealtimeFault[] {
+/** What the schema cannot say. `secured`: config has a section `auth`. `services`: the names there are. */
+export function checkRealtime(
+  options: RealtimeOptions,
+  secured: boolean,
+  services: ReadonlySet<string>,
+): readonly RealtimeFault[] {
   const found: RealtimeFault[] = []
   const report = (message: string, ...at: (string | number)[]) => found.push({ at, message })
+  for (const [at, call] of callsOf(options)) {
+    if (!services.has(call.service))
+      report(
+        `there is no service "${call.service}"${didYouMean(call.service, [...services])}`,
+        ...at,
+        "service",
+      )
+    if (call.timeout < 1 || call.timeout > 30_000) report("must be from 1ms to 30s", ...at, "timeout")
+  }
   const rate = parseRate(options.rate)
   if (typeof rate === "string") report(rate, "rate")
   if (options.ping_interval < 1000 || options.ping_interval > 60_000)
@@ -177,6 +223,19 @@ function checkNamespace(
       report("somebody unknown cannot acknowledge; drop it, or at_least_once", key, "anonymous")
     const condition = access.when === undefined ? undefined : compileChannelCondition(access.when)
     if (typeof condition === "string") report(condition, key, "when")
+  }
+}
+
+/** Every service that is asked something, with its place. */
+function* callsOf({
+  rpc,
+  namespaces,
+}: RealtimeOptions): Generator<readonly [readonly string[], ServiceCall]> {
+  for (const [method, call] of Object.entries(rpc)) yield [["rpc", method], call]
+  for (const [name, { subscribe, publish, screen }] of Object.entries(namespaces)) {
+    if (subscribe?.ask !== undefined) yield [["namespaces", name, "subscribe", "ask"], subscribe.ask]
+    if (publish?.ask !== undefined) yield [["namespaces", name, "publish", "ask"], publish.ask]
+    if (screen !== undefined) yield [["namespaces", name, "screen"], screen]
   }
 }
 

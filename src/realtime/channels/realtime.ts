@@ -3,6 +3,7 @@ import type { Clock } from "../../lib/clock.ts"
 import { parseRate } from "../../lib/rate.ts"
 import type { Log } from "../../observe/log.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
+import type { CallService } from "./call_service.ts"
 import type { Published } from "./channel_store.ts"
 import type { HubEvent } from "./hub_messages.ts"
 import { type Link, UNAVAILABLE } from "./link.ts"
@@ -10,7 +11,9 @@ import { compileNamespaces, type Namespace, type Namespaces } from "./namespaces
 import type { RealtimeOptions } from "./options.ts"
 import { CONNECT_WITHIN_MS } from "./protocol.ts"
 import { Rooms } from "./rooms.ts"
+import { screenMessage } from "./screen.ts"
 import { SocketTransport } from "./socket_transport.ts"
+import { Turns } from "./turns.ts"
 import type {
   NotPublished,
   PublishOptions,
@@ -24,6 +27,7 @@ import type {
 export interface RealtimeDeps {
   readonly link: Link
   readonly identity: SessionIdentity
+  readonly call: CallService
   readonly now: Clock
   readonly wallClock: () => number
   /** A word nobody can guess. */
@@ -43,6 +47,7 @@ export class Realtime implements RealtimeWorld {
   readonly sessions = new Set<SessionMember>()
   readonly sockets = new Set<SocketMember>()
   readonly identity: SessionIdentity
+  readonly call: CallService
   readonly now: Clock
   readonly wallClock: () => number
   readonly newId: () => string
@@ -51,6 +56,8 @@ export class Realtime implements RealtimeWorld {
   #options: RealtimeOptions | undefined
   #settings: RealtimeSettings | undefined
   #namespaces: Namespaces = NO_NAMESPACES
+  /** One message of a caller and channel at a time, so that they stay in order. */
+  readonly #screening = new Turns<Published | NotPublished>()
   #draining = false
   #published = 0
 
@@ -58,6 +65,7 @@ export class Realtime implements RealtimeWorld {
     this.#deps = deps
     this.link = deps.link
     this.identity = deps.identity
+    this.call = deps.call
     this.now = deps.now
     this.wallClock = deps.wallClock
     this.newId = deps.newId
@@ -77,6 +85,10 @@ export class Realtime implements RealtimeWorld {
   get settings(): RealtimeSettings {
     // Sessions begin with a section only; those there are end when it goes.
     return this.#settings!
+  }
+
+  get methods(): RealtimeWorld["methods"] {
+    return this.#options?.rpc ?? {}
   }
 
   get namespaces(): Namespaces {
@@ -111,10 +123,27 @@ export class Realtime implements RealtimeWorld {
     namespace: Namespace,
     channel: string,
     data: unknown,
-    { publisher, key }: PublishOptions,
+    options: PublishOptions,
   ): Promise<Published | NotPublished> {
     const text = JSON.stringify(data)
     if (Buffer.byteLength(text) > namespace.options.max_message) return "TOO_LARGE"
+    const { screen } = namespace.options
+    if (screen === undefined || options.principal?.kind === "service")
+      return this.#publishText(namespace, channel, text, options)
+    return this.#screening.inTurn(`${options.principal?.id ?? ""} ${channel}`, async () => {
+      const seen = await screenMessage(screen, { channel, data, principal: options.principal }, this.call)
+      if (typeof seen === "string" || "refused" in seen) return seen
+      const passed = seen.data === undefined ? text : JSON.stringify(seen.data)
+      return this.#publishText(namespace, channel, passed, options)
+    })
+  }
+
+  async #publishText(
+    namespace: Namespace,
+    channel: string,
+    text: string,
+    { publisher, key }: PublishOptions,
+  ): Promise<Published | NotPublished> {
     const published = await this.link.ask({
       do: "publish",
       channel,

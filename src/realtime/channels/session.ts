@@ -58,6 +58,10 @@ export class Session implements Client {
     return this.#principal
   }
 
+  get gone(): boolean {
+    return this.#isOver()
+  }
+
   get device(): string {
     return this.#device
   }

@@ -1,6 +1,7 @@
 import type { Principal } from "../../identity/principal.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Log } from "../../observe/log.ts"
+import type { CallService, ServiceCall } from "./call_service.ts"
 import type { Published } from "./channel_store.ts"
 import type { ConnectionLimits } from "./hub_messages.ts"
 import type { Link } from "./link.ts"
@@ -54,6 +55,12 @@ export interface SocketMember {
   checkBuffer(): void
 }
 
+/** A service that answers a method, and who may ask it. */
+export interface RpcMethod extends ServiceCall {
+  readonly roles: readonly string[]
+  readonly scopes: readonly string[]
+}
+
 /** What all sessions of a worker share. */
 export interface RealtimeWorld {
   readonly link: Link
@@ -69,6 +76,9 @@ export interface RealtimeWorld {
   /** Other objects with each configuration. */
   readonly settings: RealtimeSettings
   readonly namespaces: Namespaces
+  readonly call: CallService
+  /** Methods of `rpc`, by name. */
+  readonly methods: Readonly<Record<string, RpcMethod>>
   /** Publishes for a caller who may: checks the size, asks who has a say in messages, and the hub. Never rejects. */
   publish(
     namespace: Namespace,
