@@ -162,6 +162,11 @@ throughBothDoors((door) => {
     })
   }
 
+  test("[F-29] a head that comes in pieces is a 502 at its first broken line, without waiting for its end", async () => {
+    const found = await answerOf((upstream) => upstream.writeParts(["HTTP/1.1 200 OK\r\nX-", "A : 1\r\nX-B"]))
+    expect(found).toMatchObject({ status: 502, complete: true })
+  })
+
   test("[F-31] the end of a body cut short, long before a slow client has read it, shows", async () => {
     const { head, body } = length(BIG.length + 1)
     const found = await answerOf(async (upstream, client) => {

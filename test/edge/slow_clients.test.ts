@@ -122,6 +122,17 @@ describe.concurrent("slow", () => {
 
     if (!door.lane) return
 
+    test("[F-18] a head that comes in pieces is refused at its first broken line, not when its time is up", async () => {
+      const edge = edgeWith({ config: { server: { header_timeout: "60s" } } })
+      const client = await openClient(edge.port)
+      client.send("GET /x HTTP/1.1\r\nHo")
+      await Bun.sleep(20)
+      client.send("st : a.example\r\nX-A")
+      const response = await client.response()
+      expect([response.status, code(response.body)]).toEqual([400, "INVALID_REQUEST"])
+      await client.ended()
+    })
+
     test("[F-18] a body below the minimum rate gets 408 after its first ten seconds, however short it is", async () => {
       const edge = edgeWith({ script: afterBody(), config: { server: { min_body_rate: "128B" } } })
       const client = await openClient(edge.port)

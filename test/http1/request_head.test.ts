@@ -183,28 +183,6 @@ describe("splits", () => {
       }
     }
   })
-
-  test("byte by byte it is held until its empty line, and given out beyond the limit", () => {
-    const held = new HeldHead()
-    held.keep(Buffer.from("G"), 0)
-    const rest = head().slice(1)
-    for (const [i, char] of [...rest].entries()) {
-      const joined = held.join(Buffer.from(char), MAX_BYTES)
-      expect(joined?.latin1Slice()).toBe(i === rest.length - 1 ? head() : undefined)
-    }
-    held.keep(Buffer.alloc(MAX_BYTES, "a"), 0)
-    expect(held.join(Buffer.from("a"), MAX_BYTES)).toHaveLength(MAX_BYTES + 1)
-  })
-
-  test("what was kept can be dropped, and kept from within a read", () => {
-    const held = new HeldHead()
-    held.keep(Buffer.from("xxGET"), 2)
-    expect(held.some).toBe(true)
-    held.drop()
-    expect(held.some).toBe(false)
-    held.keep(Buffer.from("xxGET"), 2)
-    expect(held.join(Buffer.from(" / \r\n\r\n"), MAX_BYTES)?.latin1Slice()).toBe("GET / \r\n\r\n")
-  })
 })
 
 describe("framing", () => {
