@@ -1,6 +1,5 @@
-import { readdirSync } from "node:fs"
 import type { TCPSocketListener } from "bun"
-import { rssMb } from "../test/support/proc.ts"
+import { openFiles, rssMb } from "../test/support/proc.ts"
 import { startRawLoad } from "../test/support/raw_load.ts"
 import { type BenchGateway, openGateway } from "./gateway.ts"
 import { CONTENDER_CORE } from "./process.ts"
@@ -11,16 +10,31 @@ const INSTANCES = 500
 const MOST_AWAY = 0.2
 const CONNECTIONS = 16
 const TOKEN = "benchmark-token-of-flapping"
-/** Time between two moves of an instance, wherever it is. */
-const MOVE_EVERY_MS = 10
-/** Sockets per instance the gateway may have left at the end: idle connections of its two workers, and a check. */
-const SOCKETS_LEFT = 3
+/**
+ * Moves of instances a second. Half of those that leave die without a word; a request that meets two such in a row
+ * fails with the default of two attempts, as nobody knows of them before a few requests or checks have failed.
+ */
+const MOVES_A_SECOND = Number(process.env.BENCH_FLAP_MOVES ?? 10)
+/** Attempts of a request; default: as config has it where a service says nothing. */
+const ATTEMPTS = process.env.BENCH_FLAP_ATTEMPTS
+/** Sockets the gateway may have more when all have left than before any had come. */
+const SOCKETS_LEFT = 30
+/** Checks of what has left are over by then; instances are checked each second. */
+const SETTLE_MS = 3000
+/** Connections to what has left are kept for a minute. */
+const RETIRED_MS = 62_000
+/** Series there may be more when all have left, of what was asked and failed: fewer than one an instance. */
+const NEW_SERIES = 200
+/** Resident memory may be so much higher a minute after all have left than before: garbage comes and goes meanwhile. */
+const GROWTH_MB = 60
 
 const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 /** A service of one line; `undefined` while it is dead. */
 class FlappingInstance {
   readonly port: number
+  /** Health checks it has had. */
+  checks = 0
   #listener: TCPSocketListener | undefined
   registered = false
 
@@ -48,9 +62,11 @@ class FlappingInstance {
       hostname: "127.0.0.1",
       port,
       socket: {
-        data(socket, bytes) {
+        data: (socket, bytes) => {
           // Every request is one segment here, and has no body.
-          if (bytes.indexOf("\r\n\r\n") >= 0) socket.write(ANSWER)
+          if (bytes.indexOf("\r\n\r\n") < 0) return
+          if (bytes.indexOf("GET /health ") === 0) this.checks++
+          socket.write(ANSWER)
         },
       },
     })
@@ -66,7 +82,10 @@ export async function flapping(): Promise<boolean> {
       admin: { token: TOKEN },
       discovery: { allow: ["127.0.0.0/8"] },
       services: {
-        app: { discover: { registry: true }, retry: { attempts: 5, backoff: "1ms", budget: 1 } },
+        app: {
+          discover: { registry: true },
+          ...(ATTEMPTS !== undefined && { retry: { attempts: Number(ATTEMPTS) } }),
+        },
       },
       routes: [{ path: "/*", service: "app" }],
     },
@@ -74,40 +93,78 @@ export async function flapping(): Promise<boolean> {
   )
   const registry = new Registry(gateway)
   try {
-    await Promise.all(instances.map((each) => registry.register(each)))
+    const empty = { sockets: openFiles(gateway.pid), series: (await registry.metrics()).size }
+    await registerAll(instances, registry)
     const load = startRawLoad(gateway.port, 1)
     while (!load.answers.has("200 ok")) await Bun.sleep(20)
     await load.stop()
-    const before = measure(gateway)
-    console.log(`\n${INSTANCES} instances flap for ${SECONDS} s, ${CONNECTIONS} connections ask`)
-    const steady = await loadFor(gateway, 3, () => Promise.resolve())
+    console.log(
+      `\n${INSTANCES} instances flap for ${SECONDS} s, ${MOVES_A_SECOND} moves a second, ${CONNECTIONS} connections ask, ${ATTEMPTS ?? "the default of 2"} attempts`,
+    )
+    const steady = await loadFor(gateway, 3, undefined)
     const moves = { left: 0, died: 0 }
+    const memory = watchMemory(gateway.pid)
     const flapped = await loadFor(gateway, SECONDS, () => move(instances, registry, moves))
+    const rss = memory()
     for (const each of instances) each.revive()
-    await Promise.all(instances.map((each) => registry.register(each)))
-    // Ejections and checks: all must be back by themselves.
-    const metrics = await registry.metrics()
-    const after = measure(gateway)
-    const known = metrics.get('gatehouse_discovery_instances{source="registry"}')
-    console.log(
-      `steady:    ${(steady.total / steady.seconds).toFixed(0)} requests/s, ${steady.failed.length} failed`,
-    )
-    console.log(
-      `flapping:  ${(flapped.total / flapped.seconds).toFixed(0)} requests/s, ${flapped.failed.length} failed; ${moves.left} left, ${moves.died} died`,
-    )
-    console.log(
-      `sockets ${before.sockets} before, ${after.sockets} after; RSS ${before.rss.toFixed(0)} and ${after.rss.toFixed(0)} MB; ${known} instances known at the end`,
-    )
+    await registerAll(instances, registry)
+    const known = (await registry.metrics()).get('gatehouse_discovery_instances{source="registry"}')
+    for (const each of instances) await registry.leave(each)
+    await Bun.sleep(SETTLE_MS)
+    const checksThen = checksOf(instances)
+    await Bun.sleep(SETTLE_MS)
+    const leaked = checksOf(instances) - checksThen
+    await Bun.sleep(RETIRED_MS)
+    const sockets = openFiles(gateway.pid)
+    const series = (await registry.metrics()).size
+    const growth = rssMb(gateway.pid) - rss[0]!
+    for (const [name, { total, seconds, failed }] of Object.entries({ steady, flapped }))
+      console.log(
+        `${name}: ${(total / seconds).toFixed(0)} requests/s, ${total} in all, ${failed.length} failed`,
+      )
+    console.log(`moves: ${moves.left} left, ${moves.died} died`)
     for (const failure of flapped.failed.slice(0, 5)) console.log(`failed: ${failure}`)
-    const ok =
-      flapped.failed.length === 0 &&
-      known === INSTANCES &&
-      after.sockets <= before.sockets + INSTANCES * SOCKETS_LEFT
-    console.log(ok ? "no request failed, nothing is left over: ok" : "MISSED")
-    return ok
+    console.log(
+      `resident memory every ${SECONDS / 6} s: ${[0, 1, 2, 3, 4, 5, 6].map((i) => rss[Math.round(((rss.length - 1) * i) / 6)]!.toFixed(0)).join(", ")} MB`,
+    )
+    const verdicts: [boolean, string][] = [
+      [flapped.failed.length === 0, `${flapped.failed.length} requests failed (target 0)`],
+      [known === INSTANCES, `${known} of ${INSTANCES} instances known when all are back`],
+      [leaked === 0, `${leaked} health checks in ${SETTLE_MS / 1000} s after all have left (target 0)`],
+      [
+        sockets <= empty.sockets + SOCKETS_LEFT,
+        `${sockets} files and sockets open after all have left, ${empty.sockets} before they came (target +${SOCKETS_LEFT})`,
+      ],
+      [
+        series <= empty.series + NEW_SERIES,
+        `${series} series of metrics after all have left, ${empty.series} before they came (target +${NEW_SERIES})`,
+      ],
+      [
+        growth <= GROWTH_MB,
+        `memory ${growth.toFixed(0)} MB higher a minute after all have left than before the moves (target ${GROWTH_MB})`,
+      ],
+    ]
+    for (const [held, text] of verdicts) console.log(`${held ? "PASS" : "FAIL"}: ${text}`)
+    return verdicts.every(([held]) => held)
   } finally {
     await gateway.stop()
     for (const each of instances) each.die()
+  }
+}
+
+const registerAll = (instances: readonly FlappingInstance[], registry: Registry): Promise<unknown> =>
+  Promise.all(instances.map((each) => registry.register(each)))
+
+const checksOf = (instances: readonly FlappingInstance[]): number =>
+  instances.reduce((sum, { checks }) => sum + checks, 0)
+
+/** Resident memory, each second, until what is returned is called. */
+function watchMemory(pid: number): () => readonly number[] {
+  const seen = [rssMb(pid)]
+  const timer = setInterval(() => seen.push(rssMb(pid)), 1000)
+  return () => {
+    clearInterval(timer)
+    return [...seen, rssMb(pid)]
   }
 }
 
@@ -133,12 +190,12 @@ async function move(
   }
 }
 
-async function loadFor(gateway: BenchGateway, seconds: number, step: () => Promise<void>) {
+async function loadFor(gateway: BenchGateway, seconds: number, step: (() => Promise<void>) | undefined) {
   const load = startRawLoad(gateway.port, CONNECTIONS)
   const started = performance.now()
-  while (performance.now() - started < seconds * 1000) {
-    await step()
-    await Bun.sleep(MOVE_EVERY_MS)
+  for (let i = 1; performance.now() - started < seconds * 1000; i++) {
+    await step?.()
+    await Bun.sleep(Math.max(0, started + (i * 1000) / MOVES_A_SECOND - performance.now()))
   }
   await load.stop()
   const odd = [...load.answers].filter(([answer]) => answer !== "200 ok")
@@ -147,10 +204,6 @@ async function loadFor(gateway: BenchGateway, seconds: number, step: () => Promi
     ...odd.flatMap(([answer, count]) => Array.from({ length: count }, () => answer)),
   ]
   return { total: load.total(), failed, seconds: (performance.now() - started) / 1000 }
-}
-
-function measure({ pid }: BenchGateway): { sockets: number; rss: number } {
-  return { sockets: readdirSync(`/proc/${pid}/fd`).length, rss: rssMb(pid) }
 }
 
 /** The registry by its API. */
