@@ -9,6 +9,7 @@ import { identity } from "./identity.ts"
 import { idle } from "./idle.ts"
 import { idleWebSockets } from "./idle_websockets.ts"
 import { latency } from "./latency.ts"
+import { instances } from "./instances.ts"
 import { limits } from "./limits.ts"
 import { limitsShared } from "./limits_shared.ts"
 import { overload } from "./overload.ts"
@@ -39,6 +40,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   routes,
   failover,
   flapping,
+  instances,
   reloads,
   streaming,
   idle,
