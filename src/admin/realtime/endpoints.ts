@@ -67,7 +67,10 @@ export async function answerRealtime(
   if (namespace === undefined)
     return fail("NOT_FOUND", { message: "No namespace of the configuration has such a channel." })
   if (last === "messages") return publish(exchange, caller, namespace, name, realtime)
-  if (!caller.scopes.includes(PUBLISH_SCOPE) && !namespace.maySubscribe(caller, name)) return NOT_ALLOWED
+  if (!caller.scopes.includes(PUBLISH_SCOPE)) {
+    const may = await namespace.decideSubscribe(caller, name, realtime.call)
+    if (may !== true) return may === "unavailable" ? BUSY : NOT_ALLOWED
+  }
   switch (last) {
     case "history":
       return history(exchange, namespace, name, realtime)
@@ -118,7 +121,10 @@ async function publish(
   channel: string,
   realtime: Realtime,
 ): Promise<Answered | Failure> {
-  if (!caller.scopes.includes(PUBLISH_SCOPE) && !namespace.mayPublish(caller, channel)) return NOT_ALLOWED
+  if (!caller.scopes.includes(PUBLISH_SCOPE)) {
+    const may = await namespace.decidePublish(caller, channel, realtime.call)
+    if (may !== true) return may === "unavailable" ? BUSY : NOT_ALLOWED
+  }
   const key = exchange.header("idempotency-key")
   if (key !== undefined && !KEY.test(key))
     return fail("INVALID_REQUEST", { message: "Idempotency-Key must be 1 to 128 visible characters." })

@@ -19,6 +19,7 @@ export class Attendance {
   readonly #now: Clock
   /** By channel and client. */
   readonly #channels = new Map<string, Map<string, Present>>()
+  readonly #channelsOf = new Map<string, Set<string>>()
   #refreshedAt: number
 
   constructor(store: Pick<ChannelStore, "enter" | "leave" | "refresh">, now: Clock) {
@@ -34,6 +35,9 @@ export class Attendance {
       this.#channels.set(channel, present)
     }
     present.set(member.client, { worker, member, announce })
+    const channels = this.#channelsOf.get(member.client)
+    if (channels === undefined) this.#channelsOf.set(member.client, new Set([channel]))
+    else channels.add(channel)
     await this.#store.enter(channel, member, PRESENCE_MS, announce)
     return undefined
   }
@@ -44,8 +48,17 @@ export class Attendance {
     if (present === undefined || found === undefined) return undefined
     present.delete(client)
     if (present.size === 0) this.#channels.delete(channel)
+    const channels = this.#channelsOf.get(client)
+    channels?.delete(channel)
+    if (channels?.size === 0) this.#channelsOf.delete(client)
     await this.#store.leave(channel, found.member, found.announce)
     return undefined
+  }
+
+  /** A connection has ended: it leaves what it has not left yet. */
+  async gone(client: string): Promise<void> {
+    const channels = this.#channelsOf.get(client)
+    if (channels !== undefined) await Promise.all([...channels].map((channel) => this.leave(channel, client)))
   }
 
   async lost(worker: number): Promise<void> {

@@ -192,6 +192,7 @@ export class Hub implements ChannelListener {
         return this.#connections.open(worker, command)
       case "close":
         if (this.#connections.close(command.client)) this.#options.onClosed(closeLabel(command.code))
+        void this.#quietly(this.#attendance.gone(command.client))
         return undefined
       case "issue_ticket":
         return this.#tickets.issue(command.principal, command.ttlMs)

@@ -21,6 +21,8 @@ export class Link {
   readonly #worker: number
   readonly #ask: (question: ChannelQuestion) => Promise<ChannelAnswer | undefined>
   #queue: Waiting[] = []
+  /** Ends of connections the hub has not heard of: it would count them for ever. */
+  #owed: HubCommand[] = []
   #underWay = 0
 
   constructor(worker: number, ask: (question: ChannelQuestion) => Promise<ChannelAnswer | undefined>) {
@@ -30,12 +32,24 @@ export class Link {
 
   /** Never rejects. */
   ask<C extends HubCommand>(command: C): Promise<AnswerTo<C> | Unavailable> {
-    if (this.#underWay >= MAX_UNDER_WAY) return Promise.resolve(UNAVAILABLE)
+    if (this.#underWay >= MAX_UNDER_WAY) {
+      this.#owe(command)
+      return Promise.resolve(UNAVAILABLE)
+    }
     this.#underWay++
     const { promise, resolve } = Promise.withResolvers<HubAnswers[HubCommand["do"]] | Unavailable>()
     this.#queue.push({ command, answered: resolve })
     if (this.#queue.length === 1) setImmediate(() => this.#flush())
     return promise as Promise<AnswerTo<C> | Unavailable>
+  }
+
+  /** Says again what must not be lost. Call about once a second. */
+  tick(): void {
+    for (const command of this.#owed.splice(0)) void this.ask(command)
+  }
+
+  #owe(command: HubCommand): void {
+    if (command.do === "close") this.#owed.push(command)
   }
 
   #flush(): void {
@@ -50,6 +64,7 @@ export class Link {
     this.#underWay -= together.length
     for (let i = 0; i < together.length; i++) {
       const one = answer?.answers[i]
+      if (answer === undefined) this.#owe(commands[i]!)
       together[i]!.answered(one?.ok === true ? one.value : UNAVAILABLE)
     }
   }

@@ -170,6 +170,7 @@ export class Realtime implements RealtimeWorld {
     for (const socket of this.sockets) socket.tick(now)
     for (const session of this.sessions) session.tick()
     this.rooms.tick()
+    this.link.tick()
   }
 
   /** The gateway is about to stop: clients are told to connect elsewhere. */
