@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { constants, gunzipSync } from "node:zlib"
 import { throughBothDoors } from "../support/doors.ts"
 import { type Edge, openEdge } from "../support/edge.ts"
 import { openClient, talk } from "../support/raw_client.ts"
@@ -150,20 +151,50 @@ throughBothDoors((door) => {
   const CHUNKED = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
   const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
 
-  test("each server-sent event arrives before the next one is sent", async () => {
-    const edge = edgeFor((connection) => connection.write(CHUNKED))
-    const client = await openClient(edge.port)
-    client.send(GET)
-    await client.seen("event-stream")
-    for (let i = 0; i < 20; i++) {
-      edge.upstream.last.write(chunk(`data: ${i}\n\n`))
-      await client.seen(`data: ${i}\n\n`)
+  describe("what a service sends bit by bit is passed on at once", () => {
+    const ACCEPTS = `GET /x HTTP/1.1\r\n${HOST}Accept-Encoding: gzip\r\n\r\n`
+    const events = Array.from({ length: 20 }, (_, i) => `data: ${i}\n\n`)
+
+    for (const [what, defaults] of [
+      ["by itself", {}],
+      ["with compress on", { compress: {} }],
+    ] as const) {
+      test(`each server-sent event arrives before the next one is sent, ${what}`, async () => {
+        const edge = edgeFor((connection) => connection.write(CHUNKED), { defaults })
+        const client = await openClient(edge.port)
+        client.send(ACCEPTS)
+        await client.seen("event-stream")
+        for (const event of events) {
+          edge.upstream.last.write(chunk(event))
+          await client.seen(event)
+        }
+        edge.upstream.last.write("0\r\n\r\n")
+        const response = await client.response()
+        expect([response.complete, response.body]).toEqual([true, events.join("")])
+        expect(response.header("content-encoding")).toBeUndefined()
+        await idle(edge)
+        client.reset()
+      })
     }
-    edge.upstream.last.write("0\r\n\r\n")
-    const response = await client.response()
-    expect([response.complete, response.body.split("\n\n").length]).toEqual([true, 21])
-    await idle(edge)
-    client.reset()
+
+    test("each line of a stream that is compressed can be read before the next one is sent", async () => {
+      const head = CHUNKED.replace("text/event-stream", "application/x-ndjson")
+      const edge = edgeFor((connection) => connection.write(head), { defaults: { compress: {} } })
+      const client = await openClient(edge.port)
+      client.send(ACCEPTS)
+      await client.seen("x-ndjson")
+      const readable = () => {
+        const body = client.parsed()[0]?.body ?? ""
+        const bytes = Buffer.from(body, "latin1")
+        return body === "" ? "" : gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }).toString()
+      }
+      for (const [i, event] of events.entries()) {
+        edge.upstream.last.write(chunk(event))
+        await until(() => readable() === events.slice(0, i + 1).join(""), `the client to read ${event}`)
+      }
+      client.reset()
+      await idle(edge)
+    })
   })
 
   describe("a client that leaves", () => {
