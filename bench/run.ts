@@ -19,6 +19,7 @@ import { quota } from "./quota.ts"
 import { reloads } from "./reloads.ts"
 import { routes } from "./routes.ts"
 import { soak } from "./soak.ts"
+import { sse } from "./sse.ts"
 import { start } from "./start.ts"
 import { streaming } from "./streaming.ts"
 import { h2, tls } from "./tls.ts"
@@ -43,6 +44,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   instances,
   reloads,
   streaming,
+  sse,
   idle,
   idle_websockets: idleWebSockets,
   ws_relay: wsRelay,
