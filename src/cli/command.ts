@@ -27,6 +27,8 @@ async function run(command: CommandName, args: readonly string[], output: Output
       return (await import("./services.ts")).services(args, output)
     case "drain":
       return (await import("./drain.ts")).drain(args, output)
+    case "ws":
+      return (await import("./ws.ts")).ws(args, output)
     case "backup":
       return (await import("./backup.ts")).backup(args, output)
     case "restore":

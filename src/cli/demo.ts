@@ -11,6 +11,10 @@ import { runGateway } from "./run_gateway.ts"
 import { usageError } from "./usage.ts"
 
 const PREFERRED_PORT = 8080
+/** How this was started, for lines to copy. */
+const PROGRAM = Bun.main.startsWith("/$bunfs/")
+  ? process.execPath
+  : `${process.execPath} ${join(import.meta.dir, "../main.ts")}`
 const ADMIN_TOKEN = "demo-token-not-for-production"
 
 /** `gatehouse demo`: sample services and a gateway before them, with requests to try. Ends with a signal. */
@@ -58,6 +62,10 @@ auth:
   secret: ${randomBytes(32).toString("base64url")}
   https: off # this demo speaks plain http on loopback
   registration: { enabled: true }
+realtime:
+  anonymous: true
+  namespaces:
+    chat: { subscribe: { anonymous: true }, publish: { anonymous: true }, join_leave: true }
 services:
   hello:
     instances: [${hello.join(", ")}]
@@ -182,6 +190,10 @@ function guide(url: string, admin: string): string {
     ["compression", `curl -s --compressed -o /dev/null -w '%{size_download} bytes\\n' ${url}/docs/json`],
     ["health of the gateway and of what it depends on", `curl -s ${url}/health ${url}/health/dependencies`],
     [
+      "a channel: what one publishes, others read (server-sent events; stop with Ctrl-C)",
+      `timeout 3 curl -sN '${url}/api/v1/realtime/sse?channel=chat:lobby' & sleep 1; echo hello | ${PROGRAM} ws ${url}/api/v1/realtime --channel chat:lobby; wait`,
+    ],
+    [
       "metrics (admin port, authenticated)",
       `curl -s ${admin}/metrics -H 'Authorization: Bearer ${ADMIN_TOKEN}' | grep ^gatehouse_requests_total`,
     ],
@@ -190,5 +202,7 @@ function guide(url: string, admin: string): string {
   return `Gatehouse demo. Clients: ${url}   API reference: ${url}/docs   Stop: Ctrl-C
 
 ${lines.join("\n")}
+# chat: run this in two terminals and write; it connects again when it has to (Ctrl-D ends it)
+${PROGRAM} ws ${url}/api/v1/realtime --channel chat:lobby
 `
 }

@@ -55,6 +55,15 @@ ${ADMIN}
     summary: "run the gateway before sample services, with requests to try",
     details: "  Everything stays in memory and on this machine; stop it with Ctrl-C.",
   },
+  ws: {
+    arguments: "URL --channel NAME [--token TOKEN]",
+    summary: "talk in a channel: lines are published, what others publish is printed",
+    details: `  URL                 the realtime endpoint, such as ws://127.0.0.1:8080/api/v1/realtime
+      --channel NAME  the channel
+      --token TOKEN   who is talking; otherwise $GATEHOUSE_TOKEN
+
+  It connects again when the connection is lost, and prints what was missed. It ends with its input (Ctrl-D).`,
+  },
   backup: {
     arguments: "FILE [-c CONFIG] [--force]",
     summary: "copy the store to a file, also while the gateway runs",

@@ -113,6 +113,11 @@ test("[C-2.9] the demo prints requests that work, from sign-up to sign-out, and 
   expect(shown).toContain('"missing":{"roles":["admin"]}')
   expect(shown).toContain('"missing":{"condition":"owner"}')
   expect(shown).toContain("the token was revoked")
+  const chat = text().slice(text().indexOf("# a channel"), text().indexOf("# metrics"))
+  const listening = Bun.spawn(["bash", "-c", chat], { stdout: "pipe", stderr: "ignore" })
+  const heard = await new Response(listening.stdout).text()
+  // By the reader of events, and by the one who wrote it.
+  expect(heard).toContain('"channel":"chat:lobby","offset":1,"data":"hello"')
   process.emit("SIGTERM")
   expect(await end).toBe(0)
   expect(await demo(["x"], output)).toBe(1)
