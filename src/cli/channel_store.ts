@@ -4,6 +4,7 @@ import { now } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { ChannelStore } from "../realtime/channels/channel_store.ts"
 import { MemoryChannelStore } from "../realtime/channels/memory_store.ts"
+import { MEMORY_BOUNDS } from "../realtime/channels/options.ts"
 import { RedisChannelStore } from "../realtime/channels/redis_store.ts"
 import type { Redis } from "../store/redis.ts"
 import { toRedisSettings } from "../store/redis_settings.ts"
@@ -14,9 +15,6 @@ export interface ConfiguredChannels {
   /** Call about once a second. */
   sweep(): void
 }
-
-/** Of channels in memory, where config has no section `realtime` at the start. */
-const DEFAULTS = { max_channels: 100_000, max_memory: 256 * 1024 * 1024 }
 
 /** Where channels are: in the Redis that config names, so that all gateways have the same, or in memory. */
 export function createChannelStore(
@@ -33,7 +31,7 @@ export function createChannelStore(
   },
 ): ConfiguredChannels {
   if (redis === undefined || section === undefined) {
-    const { max_channels: maxChannels, max_memory: maxBytes } = realtime ?? DEFAULTS
+    const { max_channels: maxChannels, max_memory: maxBytes } = realtime ?? MEMORY_BOUNDS
     const store = new MemoryChannelStore({ now, newId, maxChannels, maxBytes })
     return { store, sweep: () => store.sweep() }
   }

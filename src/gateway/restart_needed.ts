@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts"
+import { MEMORY_BOUNDS } from "../realtime/channels/options.ts"
 
 /** What is fixed while the process runs, by the names config gives it. */
 const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown])[] = [
@@ -20,6 +21,8 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["store", (config) => config.store],
   ["limits.max_keys", (config) => config.limits.max_keys],
   ["redis", (config) => JSON.stringify(config.redis)],
+  ["realtime.max_channels", ({ realtime = MEMORY_BOUNDS }) => realtime.max_channels],
+  ["realtime.max_memory", ({ realtime = MEMORY_BOUNDS }) => realtime.max_memory],
   ["log.level", (config) => config.log.level],
   ["store", (config) => config.store],
 ]

@@ -90,6 +90,9 @@ const NamespaceSchema = strictObject({
   max_message: Size({ default: "32KB", description: "Largest message, in bytes of JSON text." }),
 })
 
+/** Bounds of channels in memory, where config has no section `realtime` at the start. */
+export const MEMORY_BOUNDS = { max_channels: 100_000, max_memory: 256 * 1024 * 1024 }
+
 /** The section `realtime`. */
 export const RealtimeSchema = strictObject(
   {
@@ -124,7 +127,7 @@ export const RealtimeSchema = strictObject(
       default: "25s",
       description: "Silent clients are pinged this often, and given up after twice as long (1s to 60s).",
     }),
-    max_channels: count("Channels kept in memory at a time.", 100_000, 10_000_000),
+    max_channels: count("Channels kept in memory at a time.", MEMORY_BOUNDS.max_channels, 10_000_000),
     max_memory: Size({ default: "256MB", description: "Bytes of publications kept in memory, about." }),
     rpc: Type.Record(
       Type.String({ pattern: "^[A-Za-z0-9_.-]{1,64}$" }),
