@@ -16,6 +16,7 @@ import { overload } from "./overload.ts"
 import { plain } from "./plain.ts"
 import { policies } from "./policies.ts"
 import { quota } from "./quota.ts"
+import { realtime } from "./realtime.ts"
 import { reloads } from "./reloads.ts"
 import { routes } from "./routes.ts"
 import { soak } from "./soak.ts"
@@ -48,6 +49,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<boolean>>> = {
   idle,
   idle_websockets: idleWebSockets,
   ws_relay: wsRelay,
+  realtime,
   limits,
   limits_shared: limitsShared,
   overload,
