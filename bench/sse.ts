@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs"
 import type { Socket } from "bun"
 import { lengthOfRun } from "./compare.ts"
 import { openGateway } from "./gateway.ts"
@@ -119,6 +120,7 @@ export async function sse(): Promise<boolean> {
       await site.open(i === 0 ? service.port : doors[i - 1]!.port, service)
     // The first round is the warm-up of just-in-time compilers.
     let sent = 0
+    const waited = waitedMs(doors)
     for (let round = 0; round <= rounds; round++)
       for (const site of sites) {
         sent += await pace(service, site, round > 0 ? seconds : warmUpSeconds)
@@ -126,12 +128,24 @@ export async function sse(): Promise<boolean> {
         sent -= site.times.length
         site.times = []
       }
+    console.log(
+      `note: threads of the gateways waited ${(waitedMs(doors) - waited).toFixed(0)} ms for their core: with much of it these are figures of a busy machine`,
+    )
     return report(sites, sent)
   } finally {
     for (const door of doors) await door.stop()
     service.stop()
     unpin()
   }
+}
+
+/** How long threads of these processes could have run and had no core, from /proc. */
+function waitedMs(processes: readonly { readonly pid: number }[]): number {
+  let nanoseconds = 0
+  for (const { pid } of processes)
+    for (const task of readdirSync(`/proc/${pid}/task`))
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[1])
+  return nanoseconds / 1e6
 }
 
 function openDoor(url: string, lane: boolean) {
