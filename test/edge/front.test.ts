@@ -160,3 +160,22 @@ test("closing waits for the answer under way, closes idle connections, and tells
   expect([response.body, response.header("connection")]).toEqual(["ok", "close"])
   await closing
 })
+
+test("a stream that began before the end and is over after it closes its connection", async () => {
+  const more = Promise.withResolvers<void>()
+  const edge = edgeWith({
+    script: async (connection) => {
+      connection.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")
+      await more.promise
+      connection.write("3\r\ntwo\r\n0\r\n\r\n")
+    },
+  })
+  const client = await openClient(edge.port)
+  client.send(GET)
+  await client.seen("one")
+  const closed = edge.served.door.close()
+  more.resolve()
+  await closed
+  await client.ended()
+  expect(client.received).toEndWith("3\r\ntwo\r\n0\r\n\r\n")
+})

@@ -255,7 +255,8 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   answered(): void {
     this.#dropBody("answered before the request was complete")
     this.#over(this.#exchange!)
-    if (this.#last) this.#close()
+    // A stream that began before the end of the gateway could not say so in its head.
+    if (this.#last || this.#owner.draining) this.#close()
     else if (this.#incoming === undefined) this.#next()
     else {
       this.#state = EMPTYING
