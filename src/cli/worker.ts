@@ -1,4 +1,5 @@
 import type { FromWorker, ToWorker } from "../gateway/protocol.ts"
+import { agreeOn } from "../lib/clock.ts"
 import { DataPlane } from "./data_plane.ts"
 import { watchFaults } from "./faults.ts"
 
@@ -19,8 +20,10 @@ watchFaults((kind, error) => {
 self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   // A worker that cannot do what the control plane says is out of step with the others: it is replaced.
   try {
-    if (data.kind === "init") plane = new DataPlane(data, post)
-    else plane?.receive(data)
+    if (data.kind === "init") {
+      agreeOn(data.clock)
+      plane = new DataPlane(data, post)
+    } else plane?.receive(data)
   } catch (error) {
     fail(error)
   }

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts"
+import { sampleClock } from "../lib/clock.ts"
 import { SERIES } from "../observe/catalogue.ts"
 import { createExposition, type Exposition, type GaugeRow } from "../observe/exposition.ts"
 import { LabelDirectory } from "../observe/labels.ts"
@@ -119,6 +120,7 @@ export class Control {
       startThread: options.startThread,
       init: (worker, port) => ({
         kind: "init",
+        clock: sampleClock(),
         worker,
         hostname: options.config.server.host,
         port,

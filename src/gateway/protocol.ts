@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts"
 import type { AuthFailure, IdentityState } from "../identity/messages.ts"
+import type { ClockSample } from "../lib/clock.ts"
 import type { HashKey } from "../lib/keyed_hash.ts"
 import type { Violation } from "../observe/catalogue.ts"
 import type { LabelKind } from "../observe/labels.ts"
@@ -43,6 +44,8 @@ export interface LimitMemory {
 /** The first message of a worker. */
 export interface WorkerInit {
   readonly kind: "init"
+  /** Taken as the message was sent. */
+  readonly clock: ClockSample
   /** From 0. */
   readonly worker: number
   readonly hostname: string

@@ -44,6 +44,12 @@ const LOCK_BYTES = 64 + STRIPES * 4
 const CLOCK_SKEW_MS = 20
 /** Half a microsecond: what arithmetic in doubles may lose. */
 const ROUNDING_MS = 2 ** -11
+
+/**
+ * The clocks of two threads may differ by a little less than this. Without allowing for it, a thread whose clock is
+ * behind refuses the last of several requests that come at once. Never as much as a token.
+ */
+const SKEW_MS = 0.5
 /** A count of so many takes some milliseconds. */
 const MOST_SETS_COUNTED = 2 ** 17
 /** Tries for a lock before it is waited for, and waits of 1 ms before its holder counts as dead. */
@@ -309,7 +315,7 @@ function decide(tat: number, bucket: Bucket, cost: number, nowMs: number, into: 
     into.nextMs = start
   }
   const waitMs = start - nowMs + charge - toleranceMs
-  into.allowed = waitMs <= ROUNDING_MS
+  into.allowed = waitMs <= Math.max(ROUNDING_MS, Math.min(SKEW_MS, emissionMs / 2))
   if (into.allowed) {
     start += charge
     into.nextMs = start

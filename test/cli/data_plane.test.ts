@@ -3,7 +3,7 @@ import { builtinRoutes } from "../../src/admin/public.ts"
 import { DataPlane } from "../../src/cli/data_plane.ts"
 import { assignLabels } from "../../src/gateway/assign_labels.ts"
 import type { FromWorker, Generation } from "../../src/gateway/protocol.ts"
-import { now } from "../../src/lib/clock.ts"
+import { now, sampleClock } from "../../src/lib/clock.ts"
 import { createExposition } from "../../src/observe/exposition.ts"
 import { LabelDirectory } from "../../src/observe/labels.ts"
 import { createSeriesBuffer } from "../../src/observe/series.ts"
@@ -45,6 +45,7 @@ function open(file: object, tls?: { cert: string; key: string }) {
   const plane = new DataPlane(
     {
       kind: "init",
+      clock: sampleClock(),
       worker: 0,
       hostname: "127.0.0.1",
       port: 0,
@@ -178,6 +179,7 @@ test("a port that is taken fails with a message for the operator", () => {
   const series = createSeriesBuffer()
   const init = {
     kind: "init",
+    clock: sampleClock(),
     worker: 0,
     hostname: "127.0.0.1",
     tls: undefined,
