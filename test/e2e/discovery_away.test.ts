@@ -115,7 +115,12 @@ test("[T-6.1] instances that leave, die and come back under load fail no request
   const ids = await Promise.all(ports.map((port) => register(gateway, port, check)))
   const before = { files: openFiles(gateway.pid) }
   const load = startRawLoad(gateway.port, 4)
-  await until(() => load.answers.has("200 ok"), "the service")
+  await untilAsked(async () => {
+    load.reset()
+    const asked = load.total() + 40
+    await until(() => load.total() > asked, "traffic")
+    return [...load.answers.keys()].join() === "200 ok"
+  }, "all workers to know the instances")
   for (let move = 0; move < 60; move++) {
     const i = Math.floor(Math.random() * ports.length)
     if (move % 3 === 0) {
