@@ -23,7 +23,14 @@ export function identityPaths(config: Config, refuse: (status: number) => Json, 
       const described = IDENTITY_REFERENCE[name] ?? REGISTRY_REFERENCE[name]
       if (described === undefined) continue // the same below another prefix
       const operations = (paths[path.replaceAll(/:(\w+)/g, "{$1}")] ??= {})
-      operations[method.toLowerCase()] = operationOf(described, method, below, caller === true, refuse, callers)
+      operations[method.toLowerCase()] = operationOf(
+        described,
+        method,
+        below,
+        caller === true,
+        refuse,
+        callers,
+      )
     }
   }
   return paths
