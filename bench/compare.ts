@@ -64,21 +64,26 @@ export async function compare(comparison: Comparison, length: Length): Promise<R
     console.log(`skipped: ${name} (no ${needs} on this machine)`)
     return false
   })
-  const rows = present.map((contender) => ({ contender, samples: [] as Sample[] }))
   const upstream = await openUpstream(LOAD_CORE)
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-bench-"))
+  const turns: Turn[] = []
   try {
     const script = wrkScript(comparison.asked, comparison.job.tokens, directory)
+    for (const contender of present) {
+      const opened = await openContender(contender, comparison.job, upstream.port)
+      const turn = { contender, comparison, length, script, opened, samples: [] }
+      turns.push(turn)
+      await checkAnswers(contender.name, opened, comparison.asked, comparison.job)
+      await warmUp(turn)
+    }
     for (let round = 0; round < length.rounds; round++)
-      for (const { contender, samples } of rows) {
-        const turn = { contender, comparison, length, script, upstreamPort: upstream.port }
-        samples.push(await measure(turn, round === 0))
-      }
+      for (const turn of turns) turn.samples.push(await measure(turn))
   } finally {
+    for (const { opened } of turns) await opened.process.stop()
     await upstream.process.stop()
     rmSync(directory, { recursive: true })
   }
-  return rows.map(({ contender: { name, kind, version }, samples }) => ({
+  return turns.map(({ contender: { name, kind, version }, samples }) => ({
     name,
     kind,
     version: version(),
@@ -86,50 +91,45 @@ export async function compare(comparison: Comparison, length: Length): Promise<R
   }))
 }
 
+/** One contender, open from the first round to the last: all wait without load while one is measured. */
 interface Turn {
   readonly contender: Contender
   readonly comparison: Comparison
   readonly length: Length
   readonly script: string | undefined
-  readonly upstreamPort: number
+  readonly opened: Opened
+  readonly samples: Sample[]
 }
 
-async function measure(turn: Turn, check: boolean): Promise<Sample> {
-  const { contender, length } = turn
-  const { job, asked } = turn.comparison
-  const opened = await openContender(contender, job, turn.upstreamPort)
-  const { process } = opened
-  try {
-    if (check) await checkAnswers(contender.name, opened, asked, job)
-    await warmUp(turn, opened)
-    const before = cpuUs(process.pids())
-    const done = await load(turn, opened.port, length.seconds)
-    const used = cpuUs(process.pids()) - before
-    if (done.requests === 0) throw new Error(`${contender.name} answered nothing in ${length.seconds} s`)
-    return {
-      requestsPerSecond: done.requests / done.seconds,
-      p50: done.p50,
-      p99: done.p99,
-      cpuUs: used / done.requests,
-      rssMb: rssMb(process.pids()),
-      errors: done.errors,
-    }
-  } finally {
-    await process.stop()
+async function measure(turn: Turn): Promise<Sample> {
+  const { process } = turn.opened
+  const before = cpuUs(process.pids())
+  const done = await load(turn, turn.length.seconds)
+  const used = cpuUs(process.pids()) - before
+  if (done.requests === 0)
+    throw new Error(`${turn.contender.name} answered nothing in ${turn.length.seconds} s`)
+  return {
+    requestsPerSecond: done.requests / done.seconds,
+    p50: done.p50,
+    p99: done.p99,
+    cpuUs: used / done.requests,
+    rssMb: rssMb(process.pids()),
+    errors: done.errors,
   }
 }
 
 /** By its own CPU: where others have a part of its core, compilers come to theirs later. */
-async function warmUp(turn: Turn, { port, process }: Opened): Promise<void> {
+async function warmUp(turn: Turn): Promise<void> {
+  const { process } = turn.opened
   const { warmUpSeconds } = turn.length
   const deadline = performance.now() + warmUpSeconds * 1000 * MOST_PATIENCE
   const before = cpuUs(process.pids())
   while (cpuUs(process.pids()) - before < warmUpSeconds * 1e6 && performance.now() < deadline)
-    await load(turn, port, 1)
+    await load(turn, 1)
 }
 
-function load({ comparison, script }: Turn, port: number, seconds: number): Promise<Load> {
+function load({ comparison, script, opened }: Turn, seconds: number): Promise<Load> {
   const { asked, job, connections } = comparison
-  const url = `${job.tls === undefined ? "http" : "https"}://127.0.0.1:${port}${asked.path}`
+  const url = `${job.tls === undefined ? "http" : "https"}://127.0.0.1:${opened.port}${asked.path}`
   return job.tls === "h2" ? h2load(url, connections, seconds) : wrk(url, connections, seconds, script)
 }
