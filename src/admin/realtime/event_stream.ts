@@ -21,7 +21,7 @@ const EVENT = /^\{"push":"(\w+)"/
 export async function answerEvents(exchange: Exchange, realtime: Realtime): Promise<Answered | Failure> {
   const query = new URLSearchParams(exchange.query)
   const since = exchange.header("last-event-id") ?? query.get("last_event_id")
-  const wanted = wantedOf(exchange, query, since, realtime)
+  const wanted = await wantedOf(exchange, query, since, realtime)
   if ("kind" in wanted) return wanted
   const stream = new EventStream(realtime, exchange, wanted)
   const refused = await stream.open()

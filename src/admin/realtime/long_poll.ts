@@ -23,7 +23,7 @@ export async function answerPoll(exchange: Exchange, realtime: Realtime): Promis
   const waitS = Number(query.get("wait") ?? DEFAULT_WAIT_S)
   if (!(waitS >= 0 && waitS <= MAX_WAIT_S))
     return fail("INVALID_REQUEST", { message: `wait must be from 0 to ${MAX_WAIT_S} seconds.` })
-  const wanted = wantedOf(exchange, query, query.get("since"), realtime)
+  const wanted = await wantedOf(exchange, query, query.get("since"), realtime)
   if ("kind" in wanted) return wanted
   const places = new Places(wanted)
   const until = realtime.now() + waitS * 1000

@@ -1,3 +1,4 @@
+import type { Principal } from "../../identity/principal.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
 import type { Subscribed } from "../../realtime/channels/hub_messages.ts"
 import { CLOSE_CODES, type CloseCode, type Position } from "../../realtime/channels/protocol.ts"
@@ -8,13 +9,14 @@ import type { Exchange } from "../../upstream/exchange.ts"
 /** Channels of one request. */
 const MAX_CHANNELS = 32
 
-/** The channels a request asks for, all of which the caller may read. */
-export function wantedOf(
+/** The channels a request asks for, all of which the caller may read; services that decide that are asked together. */
+export async function wantedOf(
   exchange: Exchange,
   query: URLSearchParams,
   since: string | null | undefined,
-  { namespaces, settings, sessions }: Realtime,
-): readonly Wanted[] | Failure {
+  realtime: Realtime,
+): Promise<readonly Wanted[] | Failure> {
+  const { settings, sessions } = realtime
   const { principal } = exchange
   if (principal === undefined && !settings.anonymous) return fail("AUTH_ERROR")
   const names = [...new Set(query.getAll("channel"))]
@@ -28,14 +30,36 @@ export function wantedOf(
   if (sessions.size >= settings.limits.max) return fail("OVERLOADED", { retryAfterS: 1 })
   const wanted: Wanted[] = []
   for (const [i, channel] of names.entries()) {
-    const namespace = namespaces.find(channel)
+    const namespace = realtime.namespaces.find(channel)
     if (namespace === undefined)
       return fail("NOT_FOUND", { message: "No namespace of the configuration has such a channel." })
-    if (!namespace.maySubscribe(principal, channel))
-      return fail(principal === undefined ? "AUTH_ERROR" : "FORBIDDEN")
     wanted.push({ channel, namespace, since: positions[i] })
   }
-  return wanted
+  return (await refusedOf(wanted, principal, realtime)) ?? wanted
+}
+
+/** Why the caller may not read all of them; `undefined`: it may. */
+async function refusedOf(
+  wanted: readonly Wanted[],
+  principal: Principal | undefined,
+  realtime: Realtime,
+): Promise<Failure | undefined> {
+  const { call, identity } = realtime
+  const decisions = await Promise.all(
+    wanted.map(({ namespace, channel }) => namespace.decideSubscribe(principal, channel, call)),
+  )
+  if (decisions.includes(false)) return fail(principal === undefined ? "AUTH_ERROR" : "FORBIDDEN")
+  if (decisions.includes("unavailable"))
+    return fail("OVERLOADED", {
+      retryAfterS: 1,
+      cause: "the service that decides who reads cannot be reached",
+    })
+  // A service may have taken seconds: by now the token may be revoked, or the configuration be another one.
+  if (principal !== undefined && identity.isRevoked(principal)) return fail("AUTH_ERROR")
+  const changed = wanted.some(
+    ({ namespace, channel }) => realtime.namespaces.find(channel)?.identity !== namespace.identity,
+  )
+  return changed ? fail("OVERLOADED", { retryAfterS: 1, cause: "the configuration has changed" }) : undefined
 }
 
 /** As `Places` writes them; `undefined`: it is no such text. */

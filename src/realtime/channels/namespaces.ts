@@ -5,10 +5,10 @@ import { compileChannelCondition } from "./condition.ts"
 import { type AccessOptions, type NamespaceOptions, prefixOf, type RealtimeOptions } from "./options.ts"
 import { CHANNEL_NAME } from "./protocol.ts"
 
-/** Whether a caller may, at once; `undefined`: who it is was not said. False where a service has to be asked. */
-export type Access = (principal: Principal | undefined, channel: string) => boolean
+/** Whether a caller may by the rules of config; `undefined`: who it is was not said. */
+type Access = (principal: Principal | undefined, channel: string) => boolean
 
-/** The same where there is time to ask a service; "unavailable": it gave no answer. */
+/** The same, and what a service says that has the last word; "unavailable": it gave no answer. */
 export type LateAccess = (
   principal: Principal | undefined,
   channel: string,
@@ -20,8 +20,6 @@ export interface Namespace {
   readonly name: string
   readonly options: NamespaceOptions
   readonly retention: Retention
-  readonly maySubscribe: Access
-  readonly mayPublish: Access
   readonly decideSubscribe: LateAccess
   readonly decidePublish: LateAccess
   /** At least once. */
@@ -59,8 +57,6 @@ function compileNamespace(name: string, prefix: string, options: NamespaceOption
     name,
     options,
     retention: { size: options.history.size, ttlMs: options.history.ttl },
-    maySubscribe: subscribe?.ask === undefined ? subscribers : NOBODY,
-    mayPublish: publish?.ask === undefined ? publishers : NOBODY,
     decideSubscribe: lateAccess("subscribe", subscribers, subscribe?.ask),
     decidePublish: lateAccess("publish", publishers, publish?.ask),
     acked: options.delivery === "at_least_once",

@@ -32,7 +32,7 @@ const AccessSchema = (description: string) =>
       ask: Type.Optional(
         strictObject(callProperties, {
           description:
-            "A service that has the last word: it gets `action`, `channel` and `user` as JSON. 2xx: the caller may; without an answer it may not. Server-sent events and long polls are refused.",
+            "A service that has the last word: it gets `action`, `channel` and `user` as JSON. 2xx: the caller may; without an answer it may not.",
         }),
       ),
       anonymous: Type.Boolean({
