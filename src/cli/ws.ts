@@ -45,7 +45,9 @@ async function talk(
     tell(`disconnected: ${reason === "" ? code : reason}${next}`)
   })
   subscription.on("subscribed", () => tell(`listening to ${subscription.channel}`))
-  subscription.on("recovered", ({ publications }) => tell(`back, ${publications} missed:`))
+  subscription.on("recovered", ({ publications, more }) =>
+    tell(`back, ${publications}${more ? " or more" : ""} missed:`),
+  )
   subscription.on("lost", () => tell("something was missed that cannot be had any more"))
   subscription.on("join", ({ client: id, user = id }) => tell(`${user} has come`))
   subscription.on("leave", ({ client: id, user = id }) => tell(`${user} has gone`))

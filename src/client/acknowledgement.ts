@@ -34,6 +34,11 @@ export class Acknowledgement {
     this.#send = undefined
   }
 
+  /** What was dealt with in an epoch that is over is the same in this one. */
+  move(from: string, to: string): void {
+    if (this.#wanted?.epoch === from) this.#wanted = { ...this.#wanted, epoch: to }
+  }
+
   to(position: Position): void {
     if (position.offset <= this.upTo(position.epoch)) return
     this.#wanted = position

@@ -58,9 +58,11 @@ export class Channel<Data> implements Subscription<Data> {
     this.#handled = since
     const intake: Intake = new Intake(
       {
-        started: (position, recovered, publications) => {
+        moved: (from, to) => this.#moved(from, to),
+        started: (position, recovered, publications, more) => {
           this.#emit("subscribed", { position, recovered })
-          if (recovered && intake.tail !== undefined) this.#emit("recovered", { position, publications })
+          if (recovered && intake.tail !== undefined)
+            this.#emit("recovered", { position, publications, more })
         },
         take: (publication, epoch) => this.#take(publication, epoch),
         lost: (from, position) => this.#emit("lost", { since: from, position }),
@@ -241,9 +243,9 @@ export class Channel<Data> implements Subscription<Data> {
     const fields = { channel: this.channel, since, limit: MAX_PUBLICATIONS }
     connection?.request("history", fields, (outcome) => {
       if (outcome === undefined || connection !== this.#connection) return
-      if ("result" in outcome) this.#intake.history(outcome.result)
+      if ("result" in outcome) this.#intake.history(since, outcome.result)
       else if (outcome.error.temporary) this.#retry(() => this.#fetch(since))
-      else this.#intake.history(undefined)
+      else this.#intake.history(since, undefined)
     })
   }
 
@@ -252,6 +254,12 @@ export class Channel<Data> implements Subscription<Data> {
     this.#handled = { epoch, offset: publication.offset }
     this.#emit("publication", publication)
     return true
+  }
+
+  #moved(from: string, to: string): void {
+    if (this.#handled?.epoch === from) this.#handled = { ...this.#handled, epoch: to }
+    this.#delivery.move(from, to)
+    this.#acknowledgement.move(from, to)
   }
 
   #failed(position: Position, error: unknown): void {

@@ -14,7 +14,7 @@ export interface DeliveryOwner {
 
 interface Waiting {
   readonly publication: Publication
-  readonly epoch: string
+  epoch: string
 }
 
 /** Publications that wait; more are refused. */
@@ -24,7 +24,8 @@ const MAX_WAITING = 10_000
 export class Delivery {
   readonly #owner: DeliveryOwner
   readonly #waiting: Waiting[] = []
-  #busy = false
+  /** With the listeners now. */
+  #busy: Waiting | undefined
 
   constructor(owner: DeliveryOwner) {
     this.#owner = owner
@@ -32,7 +33,7 @@ export class Delivery {
 
   /** Neither at work nor anything waiting. */
   get idle(): boolean {
-    return !this.#busy && this.#waiting.length === 0
+    return this.#busy === undefined && this.#waiting.length === 0
   }
 
   /** `false`: too many wait; `idle()` is called when there is room. */
@@ -47,25 +48,33 @@ export class Delivery {
     this.#waiting.length = 0
   }
 
+  /** Those of an epoch that is over stand at the same offsets of this one. */
+  move(from: string, to: string): void {
+    for (const each of this.#busy === undefined ? this.#waiting : [this.#busy, ...this.#waiting])
+      if (each.epoch === from) each.epoch = to
+  }
+
   /** Goes on, if it can: a listener has come. */
   next(): void {
-    if (this.#busy || !this.#owner.listened()) return
+    if (this.#busy !== undefined || !this.#owner.listened()) return
     const next = this.#waiting.shift()
     if (next === undefined) {
       this.#owner.idle()
       return
     }
-    this.#busy = true
-    const position = { epoch: next.epoch, offset: next.publication.offset }
+    this.#busy = next
+    // Its epoch may be another one by then.
+    const done = (): Position => {
+      this.#busy = undefined
+      return { epoch: next.epoch, offset: next.publication.offset }
+    }
     this.#call(next.publication).then(
       () => {
-        this.#busy = false
-        this.#owner.handled(position)
+        this.#owner.handled(done())
         this.next()
       },
       (error: unknown) => {
-        this.#busy = false
-        this.#owner.failed(position, error)
+        this.#owner.failed(done(), error)
         this.next()
       },
     )

@@ -2,13 +2,18 @@ import { MAX_PUBLICATIONS, type Position, type Publication, type Results } from 
 
 /** What an intake tells, in this order: what was lost comes before what is taken after it. */
 export interface IntakeListener {
-  /** Subscribed (again). `whole`: nothing is missing since the tail; `missed`: so many follow that were missed. */
-  started(position: Position, whole: boolean, missed: number): void
+  /** An epoch is over, and another goes on from it: everything up to the tail stands at the same offsets there. */
+  moved(from: string, to: string): void
+  /**
+   * Subscribed (again). `whole`: nothing is missing since the tail; `missed`: so many follow that were missed, and
+   * `more` after them.
+   */
+  started(position: Position, whole: boolean, missed: number, more: boolean): void
   /** Each publication once, in order. `false`: there is no room for it now; `resume()` when there is. */
   take(publication: Publication, epoch: string): boolean
   /** What comes after `since` cannot be had any more; it goes on after `position`. */
   lost(since: Position, position: Position): void
-  /** Publications after this position are missing: `history()` wants the answer. */
+  /** Publications after this position are missing: `history()` wants the answer, and the same object. */
   missing(since: Position): void
 }
 
@@ -23,7 +28,8 @@ export class Intake {
   #held: Publication[] = []
   /** The newest one heard of in this epoch. */
   #seen = 0
-  #asking = false
+  /** What was asked for after this position is under way. */
+  #asked: Position | undefined
   #full = false
 
   /** `since`: where the caller stopped before. */
@@ -38,17 +44,19 @@ export class Intake {
   }
 
   /** Begins (again) with the answer to `subscribe`. */
-  subscribed({ position, recovered, publications }: Results["subscribe"]): void {
+  subscribed({ position, since: known, recovered, publications, more }: Results["subscribe"]): void {
     this.#forget()
+    if (known !== undefined) this.#move(known.epoch)
     const since = this.#tail
     const first = publications[0]?.offset ?? position.offset + 1
     // The gateway may begin before the tail, with what it was not told of; and may miss only what was taken long ago.
-    const reaches = since !== undefined && first - 1 <= since.offset && since.offset <= position.offset
-    const whole = since === undefined ? recovered : since.epoch === position.epoch && (recovered || reaches)
+    const here = known !== undefined || (since?.epoch === position.epoch && since.offset <= position.offset)
+    const whole = since === undefined ? recovered : here && (recovered || first - 1 <= since.offset)
     this.#listener.started(
       position,
       whole,
       publications.filter(({ offset }) => offset > (since?.offset ?? 0)).length,
+      more,
     )
     if (since === undefined || !whole) this.#jump({ epoch: position.epoch, offset: first - 1 })
     for (const each of publications) this.#offer(each)
@@ -63,27 +71,27 @@ export class Intake {
     this.#catchUp()
   }
 
-  /** What came of `missing`; `undefined`: there is no history to be had. */
-  history(answer: Results["history"] | undefined): void {
-    if (!this.#asking || this.#tail === undefined) return
-    this.#asking = false
+  /** What came of `missing(since)`; `undefined`: there is no history to be had. */
+  history(since: Position, answer: Results["history"] | undefined): void {
     const before = this.#tail
+    // Asked before the subscription began again, perhaps.
+    if (before === undefined || since !== this.#asked) return
+    // Pushes may still be of the old epoch: the gateway ends the subscription, and the next one tells where it stands.
+    if (answer !== undefined && answer.position.epoch !== before.epoch) return
+    this.#asked = undefined
     const held = this.#held
     this.#held = []
     if (answer !== undefined) {
       const { position, publications, complete } = answer
-      this.#seen = position.epoch === before.epoch ? Math.max(this.#seen, position.offset) : position.offset
-      if (!complete || position.epoch !== before.epoch)
-        this.#jump({ epoch: position.epoch, offset: (publications[0]?.offset ?? position.offset + 1) - 1 })
+      this.#seen = Math.max(this.#seen, position.offset)
+      if (!complete) this.#jump({ ...before, offset: (publications[0]?.offset ?? position.offset + 1) - 1 })
       for (const each of publications) this.#offer(each)
     }
-    if (this.#tail.epoch === before.epoch) {
-      // Where history brought nothing, nothing will: what is ahead is all there is.
-      const stuck = this.#tail.offset === before.offset && !this.#full
-      const next = held[0]?.offset ?? this.#seen + 1
-      if (stuck && next > before.offset + 1) this.#jump({ epoch: before.epoch, offset: next - 1 })
-      for (const each of held) this.#offer(each)
-    }
+    // Where history brought nothing, nothing will: what is ahead is all there is.
+    const stuck = this.#tail?.offset === before.offset && !this.#full
+    const next = held[0]?.offset ?? this.#seen + 1
+    if (stuck && next > before.offset + 1) this.#jump({ ...before, offset: next - 1 })
+    for (const each of held) this.#offer(each)
     this.#catchUp()
   }
 
@@ -115,7 +123,15 @@ export class Intake {
   #forget(): void {
     this.#held = []
     this.#seen = 0
-    this.#asking = false
+    this.#asked = undefined
+  }
+
+  #move(epoch: string): void {
+    const before = this.#tail
+    if (before === undefined || before.epoch === epoch) return
+    // The offset stays: the tail may have gone back since it was told, but not on.
+    this.#tail = { ...before, epoch }
+    this.#listener.moved(before.epoch, epoch)
   }
 
   #jump(position: Position): void {
@@ -141,8 +157,9 @@ export class Intake {
   }
 
   #catchUp(): void {
-    if (this.#asking || this.#full || this.#tail === undefined || this.#seen <= this.#tail.offset) return
-    this.#asking = true
-    this.#listener.missing(this.#tail)
+    if (this.#asked !== undefined || this.#full) return
+    if (this.#tail === undefined || this.#seen <= this.#tail.offset) return
+    this.#asked = { ...this.#tail }
+    this.#listener.missing(this.#asked)
   }
 }

@@ -11,8 +11,8 @@ export interface SubscriptionEvents<Data> {
   leave: Member
   /** Messages come from now on. `recovered`: nothing is missing since the position there was. */
   subscribed: { readonly position: Position; readonly recovered: boolean }
-  /** It was interrupted, and what was missed follows. */
-  recovered: { readonly position: Position; readonly publications: number }
+  /** It was interrupted, and what was missed follows: so many messages, and `more` after them. */
+  recovered: { readonly position: Position; readonly publications: number; readonly more: boolean }
   /** What came after `since`, up to and with `position`, cannot be had any more: load the state anew. */
   lost: { readonly since: Position; readonly position: Position }
   /** It is over, by `unsubscribe()` or as the gateway says. */

@@ -2,8 +2,8 @@
 // import. test/client/wire.test.ts compares the two.
 
 /**
- * A place in a channel. Offsets grow by 1 with each publication of an epoch; another epoch means that the channel's
- * past is gone, and positions of the old one mean nothing.
+ * A place in a channel. Offsets grow by 1 with each publication of an epoch. In another epoch the same offset may be
+ * another message: only the gateway can tell, which gives the position in the new epoch where it can.
  */
 export interface Position {
   readonly epoch: string
@@ -57,8 +57,10 @@ export interface Results {
   }
   subscribe: {
     readonly position: Position
+    readonly since?: Position
     readonly recovered: boolean
     readonly publications: readonly Publication[]
+    readonly more: boolean
     readonly ack: boolean
   }
   unsubscribe: Readonly<Record<never, never>>

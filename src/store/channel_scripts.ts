@@ -103,8 +103,8 @@ return {epoch, offset + 1, 0}
 /**
  * Reads what is kept. ARGV: what each begins with; most to keep, and for how many ms, or -1 to leave that as it is; how
  * many to give at most, and how many bytes, about; then epoch and offset to begin after, or nothing for the newest.
- * Returns epoch and offset of the channel, 1 unless something after that position is gone or it leads nowhere; then
- * offset, publisher and data of each, fewer than asked for if they are large.
+ * Returns epoch and offset of the channel; 1, or 0 if something after that position is gone, or -1 if it leads nowhere;
+ * then offset, publisher and data of each, fewer than asked for if they are large.
  */
 export const READ_CHANNEL: Script = {
   name: "gatehouseHistory",
@@ -116,7 +116,7 @@ local from = math.max(0, offset - left)
 if ARGV[7] then
   from = place(ARGV[7], tonumber(ARGV[8]))
   if not from then
-    out[3] = 0
+    out[3] = -1
     return out
   end
   local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]

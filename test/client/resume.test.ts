@@ -25,6 +25,7 @@ const step = fc.oneof(
     arbitrary: fc.record({ do: fc.constant("time" as const), ms: fc.integer({ min: 1, max: 3000 }) }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("redeliver" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("epoch" as const), channel: fc.nat(2) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("temporary" as const), refuse: fc.boolean() }) },
 )
 
@@ -83,6 +84,9 @@ test("whatever is cut wherever: each message comes once and in order, and what t
               break
             case "redeliver":
               gateway.redeliver("acked:1", 2)
+              break
+            case "epoch":
+              gateway.restart(CHANNELS[each.channel]!)
               break
             case "temporary":
               failing = each.refuse

@@ -116,6 +116,57 @@ describe("a subscription", () => {
     expect(told).toEqual(["subscribed false", "subscribed false", "lost e1:1 to e2:1"])
   })
 
+  test("loses nothing when a new epoch goes on from the one before, and goes by the new one from then on", async () => {
+    const { gateway, client, pass } = modelClient()
+    const subscription = client.subscribe("a:b")
+    const data = collect(subscription)
+    const told = tell(subscription)
+    await gateway.settle()
+    gateway.publish("a:b", 1)
+    await gateway.settle()
+    gateway.restart("a:b")
+    gateway.publish("a:b", 2)
+    await gateway.settle()
+    await pass(1000)
+    gateway.publish("a:b", 3)
+    await gateway.settle()
+    expect(data).toEqual([1, 2, 3])
+    expect(told).toEqual(["subscribed false", "subscribed true", "recovered 1"])
+    expect(subscription.position).toEqual({ epoch: "e2", offset: 3 })
+  })
+
+  test("says what is lost when a new epoch lacks what it has had already", async () => {
+    const { gateway, client, pass } = modelClient()
+    const subscription = client.subscribe("a:b")
+    const told = tell(subscription)
+    await gateway.settle()
+    for (const n of [1, 2, 3]) gateway.publish("a:b", n)
+    await gateway.settle()
+    gateway.restart("a:b", 2)
+    gateway.publish("a:b", 4)
+    await gateway.settle()
+    await pass(1000)
+    expect(told).toEqual(["subscribed false", "subscribed false", "lost e1:3 to e2:2"])
+  })
+
+  test("remembers no position before it was given what lies up to it, when more was missed than a reply holds", async () => {
+    const { gateway, client } = modelClient()
+    gateway.page = 2
+    for (let n = 1; n <= 5; n++) gateway.publish("a:b", n)
+    const subscription = client.subscribe("a:b", { since: { epoch: "e1", offset: 0 } })
+    const data = collect(subscription)
+    const recovered: unknown[] = []
+    subscription.on("recovered", (what) => recovered.push(what))
+    await turns()
+    gateway.socket.open()
+    for (const direction of ["up", "down", "up", "down"] as const) gateway.step(gateway.socket, direction)
+    expect(recovered).toEqual([{ position: { epoch: "e1", offset: 2 }, publications: 2, more: true }])
+    expect(subscription.position).toEqual({ epoch: "e1", offset: 2 })
+    await gateway.settle()
+    expect(data).toEqual([1, 2, 3, 4, 5])
+    expect(gateway.commands.filter(({ type }) => type === "history")).toEqual([])
+  })
+
   test("says what is lost when history does not reach back far enough", async () => {
     const { gateway, client, pass } = modelClient()
     const subscription = client.subscribe("a:b")
@@ -140,7 +191,7 @@ describe("a subscription", () => {
     gateway.socket.up.shift()
     const publications = [4, 5, 6].map((offset) => ({ offset, data: offset }))
     const position = { epoch: "e1", offset: 6 }
-    gateway.push({ id: 2, result: { position, recovered: false, publications, ack: false } })
+    gateway.push({ id: 2, result: { position, recovered: false, publications, more: false, ack: false } })
     await gateway.settle()
     expect(data).toEqual([6])
     expect(told).toEqual(["subscribed true", "recovered 1"])
@@ -351,6 +402,31 @@ describe("a subscription that acknowledges", () => {
     await gateway.settle()
     expect(data).toEqual([1])
     expect(channel.acked).toBe(1)
+  })
+
+  test("acknowledges in the new epoch what it had from the one before it", async () => {
+    const { gateway, channel, subscription, pass } = open()
+    const ends: (() => void)[] = []
+    const begun: unknown[] = []
+    subscription.on("publication", ({ data }) => {
+      begun.push(data)
+      return new Promise<void>((resolve) => ends.push(resolve))
+    })
+    await gateway.settle()
+    for (const n of [1, 2]) gateway.publish("a:b", n)
+    await gateway.settle()
+    gateway.restart("a:b")
+    await gateway.settle()
+    await pass(1000)
+    expect(begun).toEqual([1])
+    ends[0]!()
+    await gateway.settle()
+    expect(channel.acked).toBe(1)
+    ends[1]!()
+    await gateway.settle()
+    expect(begun).toEqual([1, 2])
+    expect(channel.acked).toBe(2)
+    expect(subscription.position).toEqual({ epoch: "e2", offset: 2 })
   })
 
   test("by hand says what was dealt with when it is told to, and gets the rest again", async () => {

@@ -104,14 +104,20 @@ export function channelStoreSuite(name: string, open: () => Promise<StoreUnderTe
       expect(offsets(middle.publications)).toEqual([5, 6, 7])
       expect(middle).toMatchObject({ offset: 10, complete: true })
       expect(offsets((await after(0, 100)).publications)).toHaveLength(10)
-      expect(await after(10, 100)).toEqual({ epoch, offset: 10, publications: [], complete: true })
+      expect(await after(10, 100)).toEqual({
+        epoch,
+        offset: 10,
+        publications: [],
+        complete: true,
+        known: true,
+      })
       expect(offsets((await store.history("a:1", undefined, 3, KEPT)).publications)).toEqual([8, 9, 10])
     })
 
     test("history of a channel nobody has used is empty, at offset 0", async () => {
       const { store } = await begin()
       const { epoch, ...rest } = await store.history("a:new", undefined, 10, KEPT)
-      expect(rest).toEqual({ offset: 0, publications: [], complete: true })
+      expect(rest).toEqual({ offset: 0, publications: [], complete: true, known: false })
       expect((await store.publish("a:new", message(1), KEPT)).epoch).toBe(epoch)
     })
 
@@ -122,11 +128,12 @@ export function channelStoreSuite(name: string, open: () => Promise<StoreUnderTe
       const { epoch } = await store.history("a:1", undefined, 1, small)
       expect(await store.history("a:1", { epoch, offset: 7 }, 10, small)).toMatchObject({ complete: true })
       const gone = await store.history("a:1", { epoch, offset: 6 }, 10, small)
-      expect(gone.complete).toBe(false)
+      expect(gone).toMatchObject({ complete: false, known: true })
       expect(offsets(gone.publications)).toEqual([8, 9, 10])
       const other = await store.history("a:1", { epoch: "other", offset: 9 }, 10, small)
-      expect(other).toEqual({ epoch, offset: 10, publications: [], complete: false })
-      expect((await store.history("a:1", { epoch, offset: 11 }, 10, small)).complete).toBe(false)
+      expect(other).toEqual({ epoch, offset: 10, publications: [], complete: false, known: false })
+      const ahead = await store.history("a:1", { epoch, offset: 11 }, 10, small)
+      expect(ahead).toMatchObject({ complete: false, known: false })
     })
 
     test("publications older than their time are gone; offsets go on", async () => {
@@ -135,7 +142,7 @@ export function channelStoreSuite(name: string, open: () => Promise<StoreUnderTe
       const { epoch } = await store.publish("a:1", message(1), brief)
       await pass(SHORT_MS * 2)
       const later = await store.history("a:1", { epoch, offset: 0 }, 10, brief)
-      expect(later).toEqual({ epoch, offset: 1, publications: [], complete: false })
+      expect(later).toEqual({ epoch, offset: 1, publications: [], complete: false, known: true })
       expect(await store.publish("a:1", message(2), brief)).toMatchObject({ epoch, offset: 2 })
     })
 

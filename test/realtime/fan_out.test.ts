@@ -35,7 +35,7 @@ async function create() {
     await Promise.resolve()
     if (channel.away) throw new ChannelStoreError("away")
     const { epoch, first } = channel
-    const position = { epoch, offset: kept.length }
+    const position = { epoch, offset: kept.length, known: since?.epoch === epoch }
     if (since === undefined) return { ...position, publications: [], complete: true }
     if (since.epoch !== epoch) return { ...position, publications: [], complete: false }
     const publications = kept.filter(({ offset }) => offset > since.offset && offset >= first).slice(0, 10)

@@ -58,6 +58,8 @@ export class ModelSocket implements WebSocketLike {
 
 export interface ModelChannel {
   epoch: string
+  /** Epochs that lead to this one, and the offsets at which they ended. */
+  readonly past: Map<string, number>
   /** All there ever was in the epoch, by offset from 1. */
   readonly log: { readonly data: unknown }[]
   /** The first offset that is still kept. */
@@ -98,6 +100,7 @@ export class ModelGateway {
     if (known !== undefined) return known
     const made: ModelChannel = {
       epoch: "e1",
+      past: new Map(),
       log: [],
       first: 1,
       ack,
@@ -108,6 +111,20 @@ export class ModelGateway {
     }
     this.channels.set(name, made)
     return made
+  }
+
+  /** Another epoch, after the newest `lost` publications went: subscribers are told to come again. */
+  restart(name: string, lost = 0): void {
+    const channel = this.channel(name)
+    channel.log.length -= lost
+    for (const [epoch, end] of channel.past) channel.past.set(epoch, Math.min(end, channel.log.length))
+    channel.past.set(channel.epoch, channel.log.length)
+    channel.epoch = `e${channel.past.size + 1}`
+    for (const socket of this.sockets) {
+      if (socket.readyState !== 1 || !socket.subscribed.delete(name)) continue
+      const told = { push: "unsubscribe", channel: name, resubscribe: true, reason: "it has begun anew" }
+      socket.down.push(JSON.stringify(told))
+    }
   }
 
   get socket(): ModelSocket {
@@ -232,24 +249,29 @@ export class ModelGateway {
   #history(
     name: string,
     since: Position | undefined,
-  ): { found: Publication[]; complete: boolean; newest: Position } {
-    const { epoch, log, first } = this.channel(name)
+  ): { found: Publication[]; complete: boolean; newest: Position; known: Position | undefined } {
+    const { epoch, past, log, first } = this.channel(name)
     const newest = { epoch, offset: log.length }
-    if (since !== undefined && (since.epoch !== epoch || since.offset > log.length))
-      return { found: [], complete: false, newest }
+    const end = since === undefined || since.epoch === epoch ? log.length : (past.get(since.epoch) ?? -1)
+    if (since !== undefined && since.offset > end)
+      return { found: [], complete: false, newest, known: undefined }
     const from = since === undefined ? log.length + 1 : Math.max(since.offset + 1, first)
     const found: Publication[] = []
     for (let offset = from; offset <= log.length && found.length < this.page; offset++)
       found.push({ offset, data: log[offset - 1]!.data })
-    return { found, complete: since === undefined || since.offset + 1 >= first, newest }
+    const known = since && { epoch, offset: since.offset }
+    return { found, complete: since === undefined || since.offset + 1 >= first, newest, known }
   }
 
   #subscribe(name: string, since: Position | undefined): Results["subscribe"] {
     const { epoch, log, ack } = this.channel(name)
-    const { found, complete, newest } = this.#history(name, since)
-    if (since === undefined || !complete) return { position: newest, recovered: false, publications: [], ack }
+    const { found, complete, newest, known } = this.#history(name, since)
+    const more = { more: false, ack, ...(known !== undefined && { since: known }) }
+    if (since === undefined || !complete)
+      return { ...more, position: newest, recovered: false, publications: [] }
     const offset = found.at(-1)?.offset ?? log.length
-    return { position: { epoch, offset }, recovered: true, publications: found, ack }
+    const position = { epoch, offset }
+    return { ...more, position, recovered: true, publications: found, more: offset < log.length }
   }
 }
 

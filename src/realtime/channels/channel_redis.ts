@@ -83,6 +83,7 @@ export class ChannelRedis {
       epoch: answer[0] as string,
       offset: answer[1] as number,
       complete: answer[2] === 1,
+      known: since !== undefined && answer[2] !== -1,
       publications,
     }
   }

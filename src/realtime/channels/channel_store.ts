@@ -44,6 +44,8 @@ export interface History extends Position {
    * good, up to where it ended, when the present one goes on from there: positions are of the present one from then on.
    */
   readonly complete: boolean
+  /** `since` is a place in the present epoch, or in one that leads here: the same offset means the same publication. */
+  readonly known: boolean
 }
 
 /** How far a subscriber of an `at_least_once` channel has come. */

@@ -1,4 +1,5 @@
 import type { Principal } from "../../identity/principal.ts"
+import type { ServiceCall } from "./call_service.ts"
 import type { DeadLetter, Published, PublishRequest, Retention } from "./channel_store.ts"
 import type { Member, Position } from "./protocol.ts"
 
@@ -20,6 +21,24 @@ export interface AckedSubscriber {
   readonly maxDeliveries: number
 }
 
+/** Which service gets a message, and what it is told beside it. */
+export interface ForwardOrder {
+  readonly call: ServiceCall
+  /** Id of the publisher, fit for a header; "": nobody knows who it is. */
+  readonly user: string
+  /** The publisher as services are told of it, as JSON text. */
+  readonly caller: string
+  readonly requestId: string
+  /** Ms after it was accepted; then no attempt follows one that failed. */
+  readonly retryForMs: number
+  /** Of the namespace, in this process. */
+  readonly maxMessages: number
+  readonly maxBytes: number
+}
+
+/** `refused`: by the service, for good. */
+export type ForwardOutcome = "delivered" | "refused" | "failed"
+
 export type HubCommand =
   | {
       readonly do: "publish"
@@ -27,7 +46,13 @@ export type HubCommand =
       readonly namespace: string
       readonly request: PublishRequest
       readonly retention: Retention
+      /** Absent: no service gets it. */
+      readonly forward?: ForwardOrder | undefined
     }
+  /** What became of an attempt to forward. */
+  | { readonly do: "forwarded"; readonly id: number; readonly outcome: ForwardOutcome }
+  /** Answered when nothing is left to forward, or after so many ms. */
+  | { readonly do: "drain_forwards"; readonly withinMs: number }
   /** From the answer on, and perhaps a little before, the worker hears of the channel, until `unlisten`. */
   | {
       readonly do: "subscribe"
@@ -81,6 +106,11 @@ export type HubCommand =
 export interface Found {
   /** Of the newest publication of the channel. */
   readonly position: Position
+  /**
+   * The same place as the `since` that was asked for, in the epoch of `position`. `undefined`: none was asked for, or it
+   * leads nowhere.
+   */
+  readonly since: Position | undefined
   /** Offset of the first of `publications`; they have no gap. 0: there are none. */
   readonly first: number
   readonly publications: readonly PublicationText[]
@@ -94,16 +124,21 @@ export interface Redelivery extends Found {
   readonly attempts: number
 }
 
+/** `position` is that of the last one in `publications`, if there are any. */
 export interface Subscribed extends Found {
   /** Of an `at_least_once` subscriber: where it stands. */
   readonly cursor: Position | undefined
   /** Publications go on from a place the client named or acknowledged, and none is missing. */
   readonly recovered: boolean
+  /** There are publications after `position` already: they are read next. */
+  readonly more: boolean
 }
 
 /** The answer to each command. */
 export interface HubAnswers {
   readonly publish: Published
+  readonly forwarded: undefined
+  readonly drain_forwards: undefined
   readonly subscribe: Subscribed
   readonly unlisten: undefined
   readonly history: Found
@@ -140,8 +175,21 @@ export interface ChannelAnswer {
   readonly answers: readonly HubAnswer[]
 }
 
-/** What workers are told of channels they hear of, in order. */
+/** The worker is to send a message to a service, and to tell by `forwarded` what became of it. */
+export interface ForwardEvent {
+  readonly type: "forward"
+  readonly id: number
+  readonly channel: string
+  readonly epoch: string
+  readonly offset: number
+  /** JSON text. */
+  readonly data: string
+  readonly order: ForwardOrder
+}
+
+/** What workers are told: of channels they hear of, in order, and what they are to do. */
 export type HubEvent =
+  | ForwardEvent
   | {
       readonly type: "publication"
       readonly channel: string

@@ -109,14 +109,21 @@ export class MemoryChannelStore implements ChannelStore {
     this.#bytes -= log.trim(retention.size, this.#options.now() - retention.ttlMs)
     const { offset } = log
     if (since === undefined)
-      return { epoch, offset, publications: log.after(Math.max(0, offset - limit), limit), complete: true }
+      return {
+        epoch,
+        offset,
+        publications: log.after(Math.max(0, offset - limit), limit),
+        complete: true,
+        known: false,
+      }
     if (since.epoch !== epoch || since.offset > offset)
-      return { epoch, offset, publications: [], complete: false }
+      return { epoch, offset, publications: [], complete: false, known: false }
     return {
       epoch,
       offset,
       publications: log.after(since.offset, limit),
       complete: since.offset + 1 >= log.first,
+      known: true,
     }
   }
 

@@ -10,7 +10,7 @@ export const CHANNEL_NAME = /^[A-Za-z0-9_.:@~-]{1,128}$/
 export const SESSION_NAME = /^[A-Za-z0-9_.-]{1,64}$/
 /** Commands in one frame. */
 export const MAX_COMMANDS = 64
-/** Publications in one reply; the client asks for what is beyond with the last position it has. */
+/** Publications in one reply, at most; those beyond follow the reply to `subscribe` as pushes. */
 export const MAX_PUBLICATIONS = 1000
 /** A socket that has not said who it is after this long is closed. */
 export const CONNECT_WITHIN_MS = 5000
@@ -120,11 +120,18 @@ export const RESULTS = {
     ping: Type.Number(),
   }),
   subscribe: strictObject({
-    /** Live pushes go on from after this position, or after the last one in `publications`: it is the same. */
+    /** Of the last one in `publications`, or of the newest when there are none. Pushes go on after it. */
     position: PositionSchema,
+    /**
+     * Where the position the command named stands in the epoch of `position`: the same publication, so what was had
+     * before it counts. Absent: none was named, or it means nothing here any more.
+     */
+    since: Type.Optional(PositionSchema),
     /** `since` (or the last acknowledgement) was given and nothing is missing between it and `publications`. */
     recovered: Type.Boolean(),
     publications: Type.Array(PublicationSchema),
+    /** There are more of them than one reply holds: they follow as pushes, before those that are new. */
+    more: Type.Boolean(),
     /** The namespace is `at_least_once`: publications are to be acknowledged. */
     ack: Type.Boolean(),
   }),

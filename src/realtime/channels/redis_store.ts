@@ -134,6 +134,7 @@ export class RedisChannelStore implements ChannelStore {
   ): Promise<History> {
     let page = await this.#channels.page(channel, since, limit, retention)
     let { publications, complete } = page
+    const { epoch, known } = page
     // Large ones come some at a time.
     while (publications.length > 0 && publications.length < limit) {
       const { offset } = publications.at(-1)!
@@ -149,7 +150,14 @@ export class RedisChannelStore implements ChannelStore {
       complete &&= page.complete
       if (page.publications.length === 0) break
     }
-    return { epoch: page.epoch, offset: page.offset, publications, complete }
+    // A position of the epoch before is known in the next one only if it was asked for there.
+    return {
+      epoch: page.epoch,
+      offset: page.offset,
+      publications,
+      complete,
+      known: known && (page.epoch === epoch || complete),
+    }
   }
 
   listen(channel: string): Promise<void> {

@@ -10,9 +10,10 @@ export const errorText = (id: number, code: ErrorCode, message?: string): string
 /** The same as `replyText`, without reading the publications again. */
 export function subscribedText(
   id: number,
-  { position, recovered, publications }: Subscribed,
+  { position, since, recovered, publications, more }: Subscribed,
   ack: boolean,
 ): string {
-  const head = `{"id":${id},"result":{"position":${JSON.stringify(position)},"recovered":${recovered}`
-  return `${head},"publications":[${publications.join(",")}],"ack":${ack}}}`
+  const from = since === undefined ? "" : `,"since":${JSON.stringify(since)}`
+  const head = `{"id":${id},"result":{"position":${JSON.stringify(position)}${from},"recovered":${recovered}`
+  return `${head},"publications":[${publications.join(",")}],"more":${more},"ack":${ack}}}`
 }

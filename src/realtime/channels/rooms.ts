@@ -53,8 +53,8 @@ export class Rooms {
       return undefined
     }
     room.epoch = epoch
-    const { cursor, first, publications, position } = answer
-    subscription.offset = first === 0 ? position.offset : first + publications.length - 1
+    const { cursor, position } = answer
+    subscription.offset = position.offset
     subscription.acked = cursor?.offset ?? 0
     return answer
   }
@@ -69,11 +69,11 @@ export class Rooms {
     return room.enter(subscriber, acksAs)
   }
 
-  begin(subscription: Subscription, { position }: Subscribed): void {
+  begin(subscription: Subscription, { more }: Subscribed): void {
     const { room } = subscription
     subscription.ackedAt = this.#options.now()
     if (subscription.acksAs !== "") this.#acked.add(subscription)
-    const whole = subscription.offset >= position.offset && subscription.sendEarly()
+    const whole = !more && subscription.sendEarly()
     if (!whole) {
       subscription.state = "behind"
       void this.#catchUp(subscription)
