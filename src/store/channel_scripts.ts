@@ -140,32 +140,58 @@ return out
 `,
 }
 
-/**
- * Reads the cursor of a subscriber (KEYS[3]: "epoch offset attempts") or moves it. What it has of an earlier epoch that
- * leads here is given in the present one; what was acknowledged and then lost counts for nothing.
- * ARGV: what each begins with; ms a cursor is known after an acknowledgement; `get`, `again` (one more attempt) or `ack`;
- * for the last, epoch and offset, which move it on but not back. Returns epoch, offset and attempts; nothing: no cursor.
- */
-export const MOVE_CURSOR: Script = {
-  name: "gatehouseCursor",
-  lua: `${CHANNEL}
+/** What a cursor ("epoch offset attempts") that was written in an earlier epoch is in the present one. */
+const CURSOR = `
 local function here(word, at, attempts)
   local last = last_of(word)
   if not last or word == epoch then return word, at, attempts end
   if at > last then return epoch, last, 0 end
   return epoch, at, attempts
 end
-local word, at, attempts = string.match(redis.call('GET', KEYS[3]) or '', '^(%S+) (%d+) (%d+)$')
-if word then word, at, attempts = here(word, tonumber(at), tonumber(attempts)) end
-if ARGV[4] == 'ack' then
-  local new_word, new_at = here(ARGV[5], tonumber(ARGV[6]), 0)
-  if not word or word ~= new_word or at < new_at then word, at, attempts = new_word, new_at, 0 end
-  redis.call('SET', KEYS[3], string.format('%s %.0f %d', word, at, attempts), 'PX', ARGV[3])
-elseif word and ARGV[4] == 'again' then
-  attempts = attempts + 1
-  redis.call('SET', KEYS[3], string.format('%s %.0f %d', word, at, attempts), 'KEEPTTL')
+local function read_cursor(key)
+  local word, at, attempts = string.match(redis.call('GET', key) or '', '^(%S+) (%d+) (%d+)$')
+  if word then return here(word, tonumber(at), tonumber(attempts)) end
 end
-if word then return {word, at, attempts} end
-return {}
+local function text_of(word, at, attempts)
+  return string.format('%s %.0f %d', word, at, attempts)
+end
+`
+
+/**
+ * Reads the cursor of a subscriber (KEYS[3]), or counts one more attempt. What it has of an earlier epoch that leads
+ * here is given in the present one; what was acknowledged and then lost counts for nothing.
+ * ARGV: what each begins with; `get` or `again`. Returns epoch, offset and attempts; nothing: no cursor.
+ */
+export const READ_CURSOR: Script = {
+  name: "gatehouseCursor",
+  lua: `${CHANNEL}${CURSOR}
+local word, at, attempts = read_cursor(KEYS[3])
+if not word then return {} end
+if ARGV[3] == 'again' then
+  attempts = attempts + 1
+  redis.call('SET', KEYS[3], text_of(word, at, attempts), 'KEEPTTL')
+end
+return {word, at, attempts}
+`,
+}
+
+/**
+ * Moves the cursors of subscribers of one channel (KEYS[3] and on) forward, never back. ARGV: what each begins with; ms
+ * a cursor is known after an acknowledgement; then epoch and offset for each. Returns epoch, offset and attempts of each.
+ */
+export const MOVE_CURSORS: Script = {
+  name: "gatehouseAcknowledge",
+  lua: `${CHANNEL}${CURSOR}
+local out = {}
+for i = 3, #KEYS do
+  local word, at, attempts = read_cursor(KEYS[i])
+  local new_word, new_at = here(ARGV[i * 2 - 2], tonumber(ARGV[i * 2 - 1]), 0)
+  if not word or word ~= new_word or at < new_at then word, at, attempts = new_word, new_at, 0 end
+  redis.call('SET', KEYS[i], text_of(word, at, attempts), 'PX', ARGV[3])
+  out[#out + 1] = word
+  out[#out + 1] = at
+  out[#out + 1] = attempts
+end
+return out
 `,
 }

@@ -1,4 +1,4 @@
-import { MOVE_CURSOR, PUBLISH_TO_CHANNEL, READ_CHANNEL } from "../../store/channel_scripts.ts"
+import { MOVE_CURSORS, PUBLISH_TO_CHANNEL, READ_CHANNEL, READ_CURSOR } from "../../store/channel_scripts.ts"
 import { KEEP_TEXT, PUSH_TEXT, READ_TEXTS, TAKE_TEXT, TELL } from "../../store/kept_scripts.ts"
 import { ENTER_CHANNEL, LEAVE_CHANNEL, READ_MEMBERS } from "../../store/presence_scripts.ts"
 import type { Script } from "../../store/redis.ts"
@@ -20,12 +20,14 @@ import {
 } from "./channel_store.ts"
 import { FanOut, type Heard } from "./fan_out.ts"
 import type { Member, Position } from "./protocol.ts"
+import { RedisCursors } from "./redis_cursors.ts"
 
 /** All that channels ask of Redis. */
 export const CHANNEL_SCRIPTS: readonly Script[] = [
   PUBLISH_TO_CHANNEL,
   READ_CHANNEL,
-  MOVE_CURSOR,
+  READ_CURSOR,
+  MOVE_CURSORS,
   ENTER_CHANNEL,
   LEAVE_CHANNEL,
   READ_MEMBERS,
@@ -64,6 +66,7 @@ const AS_KEPT: Retention = { size: -1, ttlMs: 0 }
 export class RedisChannelStore implements ChannelStore {
   readonly #options: RedisStoreOptions
   readonly #channels: ChannelRedis
+  readonly #cursors: RedisCursors
   /** Name this gateway hears itself under. */
   readonly #own: string
   #fanOut: FanOut | undefined
@@ -76,6 +79,7 @@ export class RedisChannelStore implements ChannelStore {
   constructor(options: RedisStoreOptions) {
     this.#options = options
     this.#channels = new ChannelRedis(options)
+    this.#cursors = new RedisCursors({ ...options, channels: this.#channels })
     this.#own = `${options.redis.prefix}:gateway:${options.newId()}`
   }
 
@@ -206,16 +210,15 @@ export class RedisChannelStore implements ChannelStore {
   }
 
   cursor(channel: string, subscriber: string): Promise<Cursor | undefined> {
-    return this.#cursor(channel, subscriber, "get")
+    return this.#cursors.cursor(channel, subscriber)
   }
 
-  async acknowledge(channel: string, subscriber: string, position: Position): Promise<Cursor> {
-    // There is one, as this makes it.
-    return (await this.#cursor(channel, subscriber, "ack", position.epoch, position.offset))!
+  acknowledge(channel: string, subscriber: string, position: Position): Promise<Cursor> {
+    return this.#cursors.acknowledge(channel, subscriber, position)
   }
 
   attempted(channel: string, subscriber: string): Promise<Cursor | undefined> {
-    return this.#cursor(channel, subscriber, "again")
+    return this.#cursors.attempted(channel, subscriber)
   }
 
   async bury(letter: DeadLetter): Promise<void> {
@@ -248,6 +251,7 @@ export class RedisChannelStore implements ChannelStore {
   async close(): Promise<void> {
     this.#cancel()
     this.#cancel = () => {}
+    this.#cursors.flush()
     this.#subscriber?.close()
     this.#listening.clear()
   }
@@ -299,22 +303,6 @@ export class RedisChannelStore implements ChannelStore {
       // Redis tells the log why it is away, and the next tick tries again.
       if (!(error instanceof ChannelStoreError)) throw error
     }
-  }
-
-  async #cursor(
-    channel: string,
-    subscriber: string,
-    ...args: readonly (string | number)[]
-  ): Promise<Cursor | undefined> {
-    const keys = this.#channels.keys(channel, "state", "log", `cursor:${subscriber}`)
-    const answer = await this.#channels.ask(MOVE_CURSOR, keys, [
-      this.#options.newId(),
-      CURSOR_MS,
-      CURSOR_MS,
-      ...args,
-    ])
-    const [epoch, offset, attempts] = answer as [] | [string, number, number]
-    return epoch === undefined ? undefined : { epoch, offset: offset!, attempts: attempts! }
   }
 
   async #enter(channel: string, members: readonly Member[], ttlMs: number, how: string): Promise<void> {
