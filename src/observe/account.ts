@@ -66,8 +66,8 @@ export class Accounting {
     this.#series = series
     this.#codes = new Map(options.codes.map((code, i) => [code, i]))
     this.#serviceId = options.serviceId
-    for (const metric of METRICS)
-      if (metric.type === "gauge" && metric.series !== undefined) series.zero(metric.series.metric)
+    const gauges = METRICS.filter(({ type, series }) => type === "gauge" && series !== undefined)
+    series.zero(new Set(gauges.map((gauge) => gauge.series!.metric)))
     this.#inFlight = series.slot(seriesKey(SERIES.inFlight))
     this.#total = new Durations(series, SERIES.requestDuration)
     this.#upstream = new Durations(series, SERIES.upstreamDuration)

@@ -4,8 +4,8 @@ export const DEFAULT_CAPACITY = 65_536
 /** Ids of routes, services and instances that fit a key. */
 export const MAX_IDS = 16_384
 
-/** Behind the values and before the keys stands one more number: what was dropped. */
-const DROPPED_BYTES = 8
+/** Behind the values and before the keys stand two more numbers: what was dropped, and the slots in use. */
+const COUNTS_BYTES = 16
 
 /**
  * One series as a 32-bit key: the metric (1 to 31), what it is about (a route, service or instance id, below
@@ -26,7 +26,7 @@ export const keySmall = (key: number): number => key & 8191
 export function createSeriesBuffer(capacity = DEFAULT_CAPACITY): SharedArrayBuffer {
   if (capacity < 16 || (capacity & (capacity - 1)) !== 0)
     throw new RangeError(`creating a metrics table: capacity ${capacity} is not a power of two of 16 or more`)
-  return new SharedArrayBuffer(DROPPED_BYTES + capacity * 12)
+  return new SharedArrayBuffer(COUNTS_BYTES + capacity * 12)
 }
 
 /**
@@ -46,18 +46,16 @@ export class Series {
   /** Stands for every series that found no room; its value is `dropped`. */
   readonly #overflow: number
   readonly #limit: number
-  #used = 0
 
   /** `buffer`: made by `createSeriesBuffer`, new or left by an earlier writer. */
   constructor(buffer: SharedArrayBuffer) {
-    const capacity = (buffer.byteLength - DROPPED_BYTES) / 12
-    this.#values = new Float64Array(buffer, 0, capacity + 1)
-    this.#keys = new Int32Array(buffer, DROPPED_BYTES + capacity * 8, capacity)
+    const capacity = (buffer.byteLength - COUNTS_BYTES) / 12
+    this.#values = new Float64Array(buffer, 0, capacity + 2)
+    this.#keys = new Int32Array(buffer, COUNTS_BYTES + capacity * 8, capacity)
     this.#shift = Math.clz32(capacity) + 1
     this.#mask = capacity - 1
     this.#overflow = capacity
     this.#limit = (capacity * 7) / 8
-    for (const key of this.#keys) if (key !== 0) this.#used++
   }
 
   /** Adds to a series, starting it at zero. */
@@ -80,8 +78,8 @@ export class Series {
       if (found === 0) break
       at = (at + 1) & this.#mask
     }
-    if (this.#used >= this.#limit) return this.#overflow
-    this.#used++
+    if (this.size >= this.#limit) return this.#overflow
+    this.#values[this.#overflow + 1]! += 1
     // A reader that sees the key must see a value that is not of another series: slots are never given back.
     Atomics.store(keys, at, key)
     return at
@@ -98,29 +96,31 @@ export class Series {
     else this.#values[slot] = n
   }
 
-  /** Sets every series of a metric to zero: what a new writer does with the gauges of the one it replaces. */
-  zero(metric: number): void {
+  /** Sets every series of these metrics to zero: what a new writer does with the gauges of the one it replaces. */
+  zero(metrics: ReadonlySet<number>): void {
+    // A new table has nothing to look for, and looking is a tenth of a worker's start.
+    if (this.size === 0) return
     for (let at = 0; at < this.#keys.length; at++)
-      if (this.#keys[at] !== 0 && keyMetric(this.#keys[at]!) === metric) this.#values[at] = 0
+      if (this.#keys[at] !== 0 && metrics.has(keyMetric(this.#keys[at]!))) this.#values[at] = 0
   }
 
   /** Series in use. */
   get size(): number {
-    return this.#used
+    return this.#values[this.#overflow + 1]!
   }
 }
 
 /** Additions and settings lost because the table was full. For any thread. */
 export function readDropped(buffer: SharedArrayBuffer): number {
-  const capacity = (buffer.byteLength - DROPPED_BYTES) / 12
+  const capacity = (buffer.byteLength - COUNTS_BYTES) / 12
   return new Float64Array(buffer, capacity * 8, 1)[0]!
 }
 
 /** Adds every series of a table to `into`, by key. For any thread. */
 export function readSeries(buffer: SharedArrayBuffer, into: Map<number, number>): void {
-  const capacity = (buffer.byteLength - DROPPED_BYTES) / 12
+  const capacity = (buffer.byteLength - COUNTS_BYTES) / 12
   const values = new Float64Array(buffer, 0, capacity)
-  const keys = new Int32Array(buffer, DROPPED_BYTES + capacity * 8, capacity)
+  const keys = new Int32Array(buffer, COUNTS_BYTES + capacity * 8, capacity)
   for (let at = 0; at < capacity; at++) {
     const key = keys[at]!
     if (key !== 0) into.set(key, (into.get(key) ?? 0) + values[at]!)

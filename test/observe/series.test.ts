@@ -78,7 +78,7 @@ test("zero clears one metric and leaves the others", () => {
   const series = new Series(buffer)
   series.set(seriesKey(7), 3)
   series.set(seriesKey(16, 1), 4)
-  series.zero(7)
+  series.zero(new Set([7]))
   expect([...read(buffer).values()].sort()).toEqual([0, 4])
 })
 
