@@ -1,9 +1,7 @@
-import type { TSchema } from "typebox"
-import { Compile, type Validator } from "typebox/compile"
-import { Value } from "typebox/value"
 import { decodeUnits } from "./decode_units.ts"
 import { findFaults, valueAt } from "./faults.ts"
 import { fillDefaults } from "./fill_defaults.ts"
+import { fits } from "./fits.ts"
 import { type Interpolated, readScalar } from "./interpolate.ts"
 import { type Path, pathText, shown } from "./problem.ts"
 import { type Config, ConfigSchema } from "./schema.ts"
@@ -26,18 +24,6 @@ export interface Decoded {
   isWritten(path: Path): boolean
 }
 
-/** Compiling the schema costs as much as checking so many routes without. */
-const MANY_ROUTES = 500
-let checker: Validator | undefined
-
-/** A config may have thousands of routes, and is checked at every reload. */
-function fits(config: Mapping): boolean {
-  const { routes } = config
-  if (!Array.isArray(routes) || routes.length < MANY_ROUTES) return Value.Check(ConfigSchema, config)
-  checker ??= Compile(ConfigSchema)
-  return checker.Check(config)
-}
-
 type Mapping = { [key: string]: Tree }
 
 /**
@@ -51,7 +37,7 @@ export function decode(source: Interpolated, problems: Problems): Decoded | unde
   const filled = fillDefaults(schema, raw) as Mapping
   const broken = new Set<string>()
   const faults = badKeys(schema, filled, [])
-  if (!fits(filled)) faults.push(...findFaults(ConfigSchema, filled))
+  if (!fits(schema, filled)) faults.push(...findFaults(ConfigSchema, filled))
   // A variable that is not set is said once, not again as a text that is too short.
   const known = new Set(problems.list.map((each) => each.path))
   for (const { path, message } of faults) {
@@ -71,12 +57,10 @@ function convert(schema: Schema, root: Mapping, path: Path): void {
   const key = path.at(-1)!
   const text = parent[key]
   if (expected === undefined || typeof text !== "string") return
-  const type = expected as TSchema
-  if (Value.Check(type, text)) return
+  if (fits(expected, text)) return
   const value = readScalar(text)
   // Also when it does not fit (a port of 99999): the message is then about the number, not about text.
-  if (Value.Check(type, value) || (typeof value === "number" && expected.type === "integer"))
-    parent[key] = value
+  if (fits(expected, value) || (typeof value === "number" && expected.type === "integer")) parent[key] = value
 }
 
 /** Keys of records whose names break the record's rule; TypeBox lets them pass unread. */
@@ -152,7 +136,7 @@ function prune(filled: Mapping, broken: ReadonlySet<string>): Omit<Decoded, "isW
   }
   denyByDefault(pruned)
   const complete = completed(pruned)
-  if (broken.size > 0 && !fits(complete)) return undefined
+  if (broken.size > 0 && !fits(asSchema(ConfigSchema), complete)) return undefined
   return {
     config: decodeUnits(asSchema(ConfigSchema), complete) as Config,
     routeIndex,

@@ -1,6 +1,5 @@
-import type { TSchema } from "typebox"
-import { Value } from "typebox/value"
 import { parseDuration, parseSize } from "../lib/units.ts"
+import { fits } from "./fits.ts"
 import { child, innerSchemas, type Schema } from "./schema_walk.ts"
 
 /**
@@ -14,7 +13,7 @@ export function decodeUnits(schema: Schema, value: unknown): unknown {
   if (schema.unit === "size") return parseSize(value as string | number)
   if (typeof value !== "object" || value === null || !hasUnits(schema)) return value
   if (schema.anyOf) {
-    const variant = schema.anyOf.find((each) => Value.Check(each as TSchema, value))
+    const variant = schema.anyOf.find((each) => fits(each, value))
     return variant ? decodeUnits(variant, value) : value
   }
   if (Array.isArray(value)) {

@@ -1,5 +1,4 @@
-import type { TSchema } from "typebox"
-import { Value } from "typebox/value"
+import { fits } from "./fits.ts"
 import { nameRules, type Schema } from "./schema_walk.ts"
 
 /**
@@ -17,7 +16,7 @@ export function fillDefaults(schema: Schema, value: unknown): unknown {
   if (schema.anyOf) {
     for (const variant of schema.anyOf) {
       const filled = fillDefaults(variant, value)
-      if (Value.Check(variant as TSchema, filled)) return filled
+      if (fits(variant, filled)) return filled
     }
     return value
   }

@@ -26,6 +26,8 @@ export interface Schema {
   readonly minItems?: number
   readonly maxItems?: number
   readonly pattern?: string
+  readonly uniqueItems?: boolean
+  readonly minProperties?: number
 }
 
 export function asSchema(schema: TSchema): Schema {
