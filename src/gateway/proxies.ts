@@ -18,6 +18,8 @@ export class TrustedProxies {
   }
 }
 
+const NAMES = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] as const
+
 /** More hops than this in X-Forwarded-For are not looked at. */
 const MAX_HOPS = 32
 
@@ -43,13 +45,10 @@ export function settleClient(exchange: Exchange, proxies: TrustedProxies): boole
     if (scheme === "http" || scheme === "https") exchange.scheme = scheme
     host = canonicalHost(exchange.header("x-forwarded-host") ?? "") ?? host
   }
-  requestEdits.added.push(
-    "x-forwarded-for",
-    chain,
-    "x-forwarded-proto",
-    exchange.scheme,
-    "x-forwarded-host",
-    host,
+  // Addresses and a host in canonical form: no value can end its line.
+  requestEdits.put(
+    NAMES,
+    `x-forwarded-for: ${chain}\r\nx-forwarded-proto: ${exchange.scheme}\r\nx-forwarded-host: ${host}\r\n`,
   )
   return trusted
 }

@@ -202,9 +202,7 @@ function pick<Name extends "request" | "response" | "done">(
 ): Step<Name>[] {
   return policies.flatMap(({ policy, failsClosed, always, steps }) => {
     const run = steps[name]
-    return run === undefined
-      ? []
-      : [{ policy, failsClosed, always, run: run.bind(steps) as Step<Name>["run"] }]
+    return run === undefined ? [] : [{ policy, failsClosed, always, run: run as Step<Name>["run"] }]
   })
 }
 

@@ -20,11 +20,16 @@ export interface NameSet {
   has(name: string): boolean
 }
 
-/** Edits to a header section that is not ours: lines to leave out and lines to add, in order. */
+const NOTHING: readonly string[] = Object.freeze([])
+
+/** Edits to a header section that is not ours: lines to leave out and lines to add. */
 export class Edits implements NameSet {
-  /** name, value, … to be written after the original lines. */
-  readonly added: string[] = []
+  /** name, value, …; what an earlier `put` wrote comes first. */
+  #added: string[] | undefined
   #dropped: string[] | undefined
+  /** Lines as they go on the wire, and their names: one list a `put`. */
+  #written = ""
+  #writtenNames: (readonly string[])[] | undefined
   readonly #always: NameSet
 
   /** `always`: names left out of every message, e.g. the hop-by-hop fields. */
@@ -32,45 +37,101 @@ export class Edits implements NameSet {
     this.#always = always
   }
 
+  /** name, value, … of all lines to add, in order. May be changed. */
+  get added(): string[] {
+    if (this.#written !== "") this.#readBack()
+    this.#added ??= []
+    return this.#added
+  }
+
+  /** What was `put`, for who writes a message: goes out as it is. The rest is `unwritten`. */
+  get written(): string {
+    return this.#written
+  }
+
+  /** name, value, … of the lines to add that are not in `written`, to be written after the original lines. */
+  get unwritten(): readonly string[] {
+    return this.#added ?? NOTHING
+  }
+
   /** Whether an original line of this name is left out. */
   has(name: string): boolean {
-    return this.#always.has(name) || (this.#dropped?.includes(name) ?? false)
+    if (this.#always.has(name) || this.#dropped?.includes(name) === true) return true
+    return this.#writtenNames !== undefined && this.#isWritten(name)
   }
 
   /** Replaces every line of this name by one. */
   set(name: string, value: string): void {
     this.drop(name)
-    this.added.push(name, value)
+    this.#added ??= []
+    this.#added.push(name, value)
   }
 
   /** Adds one more line, keeping those that are there. */
   add(name: string, value: string): void {
-    this.added.push(name, value)
+    this.#added ??= []
+    this.#added.push(name, value)
+  }
+
+  /**
+   * Replaces every line of these names by `lines`: `name: value CRLF`, …, as they go on the wire. Nobody looks at
+   * them again, so every value must be known to be one that a field may have. The cheapest way for lines that
+   * policies write into every message. `names`: made once, not for each message.
+   */
+  put(names: readonly string[], lines: string): void {
+    for (let i = 0; i < names.length; i++) if (this.#adds(names[i]!)) this.drop(names[i]!)
+    this.#written += lines
+    this.#writtenNames ??= []
+    this.#writtenNames.push(names)
   }
 
   /** Leaves out every line of this name, original or added. */
   drop(name: string): void {
+    if (this.#writtenNames !== undefined && this.#isWritten(name)) this.#readBack()
     this.#dropped ??= []
     if (!this.#dropped.includes(name)) this.#dropped.push(name)
-    for (let i = this.added.length - 2; i >= 0; i -= 2) {
-      if (this.added[i] === name) this.added.splice(i, 2)
-    }
+    const added = this.#added
+    if (added === undefined) return
+    for (let i = added.length - 2; i >= 0; i -= 2) if (added[i] === name) added.splice(i, 2)
   }
 
   /** Takes every edit back, for a message that takes the place of the one they were meant for. */
   reset(): void {
-    this.added.length = 0
-    this.#dropped = undefined
+    this.#added = this.#dropped = this.#writtenNames = undefined
+    this.#written = ""
   }
 
   /** The value this name has after the edits, given the original section. */
   get(name: string, original: Fields): string | undefined {
     let found = this.has(name) ? undefined : original.get(name)
-    for (let i = 0; i < this.added.length; i += 2) {
-      if (this.added[i] === name)
-        found = found === undefined ? this.added[i + 1] : `${found}, ${this.added[i + 1]}`
+    const { added } = this
+    for (let i = 0; i < added.length; i += 2) {
+      if (added[i] === name) found = found === undefined ? added[i + 1] : `${found}, ${added[i + 1]}`
     }
     return found
+  }
+
+  #isWritten(name: string): boolean {
+    const lists = this.#writtenNames!
+    for (let i = 0; i < lists.length; i++) if (lists[i]!.includes(name)) return true
+    return false
+  }
+
+  #adds(name: string): boolean {
+    return (this.#writtenNames !== undefined && this.#isWritten(name)) || this.#added?.includes(name) === true
+  }
+
+  /** From here on what was put is like any other line. */
+  #readBack(): void {
+    const added: string[] = []
+    for (const line of this.#written.split("\r\n")) {
+      const colon = line.indexOf(": ")
+      if (colon !== -1) added.push(line.slice(0, colon), line.slice(colon + 2))
+    }
+    this.#added = this.#added === undefined ? added : added.concat(this.#added)
+    this.#dropped = (this.#dropped ?? []).concat(...this.#writtenNames!)
+    this.#written = ""
+    this.#writtenNames = undefined
   }
 }
 

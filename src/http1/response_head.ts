@@ -22,7 +22,7 @@ export function writeResponseHead(
   edits: Edits,
   own: string,
 ): number {
-  let text = STATUS_LINES[status]! + own
+  let text = STATUS_LINES[status]! + own + edits.written
   if (fields instanceof Section) {
     // Scanned when it came in; copied as it is.
     at = fields.copy(out, at, edits, text)
@@ -32,8 +32,8 @@ export function writeResponseHead(
     for (let i = 0; i < lines.length; i += 2)
       if (!edits.has(lines[i]!)) text += line(lines[i]!, lines[i + 1]!)
   }
-  const { added } = edits
-  for (let i = 0; i < added.length; i += 2) text += line(added[i]!, added[i + 1]!)
+  const { unwritten } = edits
+  for (let i = 0; i < unwritten.length; i += 2) text += line(unwritten[i]!, unwritten[i + 1]!)
   if (at + text.length + 2 > out.length) throw new RangeError("writing a response head: the buffer is full")
   // Each write of a string costs as much as putting several lines together.
   if (text !== "") at += out.latin1Write(text, at)

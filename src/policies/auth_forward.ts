@@ -20,11 +20,13 @@ export function compileForward(
   identity: Identity,
   service: string,
 ): Forward {
-  const withhold = compileWithholdRest(settings)
+  const withholdCookie = compileWithholdCookie(settings)
   return (exchange, principal) => {
     const { requestEdits } = exchange
     if (exchange.header("x-api-key") !== undefined) requestEdits.drop("x-api-key")
-    withhold(exchange)
+    // A JWT was all that Authorization holds.
+    if (principal?.method !== "jwt") withholdApiKey(exchange)
+    withholdCookie(exchange)
     if (mode === "jwt") {
       requestEdits.drop("authorization")
       if (principal !== undefined)
@@ -39,8 +41,8 @@ export function compileForward(
     )
       requestEdits.drop("authorization")
     if (mode === "none" || principal === undefined) return
-    const fields = fieldsOf(principal)
-    for (let i = 0; i < fields.length; i += 2) requestEdits.add(fields[i]!, fields[i + 1]!)
+    const { names, lines } = fieldsOf(principal)
+    requestEdits.put(names, lines)
   }
 }
 
@@ -49,23 +51,30 @@ export function compileForward(
  * with which a service, or whoever reads its logs, could act as the caller.
  */
 export function compileWithhold(settings: Pick<AuthSettings, "session">): (exchange: Exchange) => void {
-  const withholdRest = compileWithholdRest(settings)
+  const withholdCookie = compileWithholdCookie(settings)
   return (exchange) => {
     // Another key is the service's own business here.
     const key = exchange.header("x-api-key")
     if (key !== undefined && looksLikeApiKey(key.trim())) exchange.requestEdits.drop("x-api-key")
-    withholdRest(exchange)
+    withholdApiKey(exchange)
+    withholdCookie(exchange)
   }
 }
 
-/** API keys in `Authorization`, and the session cookie. */
-function compileWithholdRest(settings: Pick<AuthSettings, "session">): (exchange: Exchange) => void {
+/** One in `Authorization`. */
+function withholdApiKey(exchange: Exchange): void {
+  const authorization = exchange.header("authorization")
+  if (authorization === undefined) return
+  if (looksLikeApiKey(authorization.slice(authorization.lastIndexOf(" ") + 1)))
+    exchange.requestEdits.drop("authorization")
+}
+
+/** The session cookie. */
+function compileWithholdCookie(settings: Pick<AuthSettings, "session">): (exchange: Exchange) => void {
   const cookie = settings.session.cookie
   const names = [sessionCookieName(settings, "https"), sessionCookieName(settings, "http")]
   return (exchange) => {
     const { requestEdits } = exchange
-    const authorization = exchange.header("authorization")
-    if (authorization !== undefined && holdsApiKey(authorization)) requestEdits.drop("authorization")
     const cookies = exchange.header("cookie")
     if (cookies === undefined || !cookies.includes(cookie)) return
     let rest: string | undefined = cookies
@@ -76,25 +85,29 @@ function compileWithholdRest(settings: Pick<AuthSettings, "session">): (exchange
   }
 }
 
-function holdsApiKey(authorization: string): boolean {
-  return looksLikeApiKey(authorization.slice(authorization.lastIndexOf(" ") + 1))
+interface KnownFields {
+  readonly names: readonly string[]
+  /** As they go on the wire. */
+  readonly lines: string
 }
 
 /** As long as the principal itself is kept: it is the same object for every request with the same token. */
-const known = new WeakMap<Principal, readonly string[]>()
+const known = new WeakMap<Principal, KnownFields>()
 
-/** name, value, name, value, … of the headers that say who calls. */
-function fieldsOf(principal: Principal): readonly string[] {
+/** The headers that say who calls. */
+function fieldsOf(principal: Principal): KnownFields {
   let fields = known.get(principal)
   if (fields === undefined) {
-    fields = identityFields(principal)
+    const flat = identityFields(principal)
+    const names = flat.filter((_, i) => i % 2 === 0)
+    fields = { names, lines: names.map((name, i) => `${name}: ${flat[i * 2 + 1]}\r\n`).join("") }
     known.set(principal, fields)
   }
   return fields
 }
 
 /**
- * Ids, roles and scopes may come from another issuer, so they are made fit for a header: what is not visible ASCII,
+ * name, value, … Ids, roles and scopes may come from another issuer, so they are made fit for a header: what is not visible ASCII,
  * and `%` itself, is percent-encoded, in lists commas and spaces too. What there is none of is left out.
  */
 export function identityFields(principal: Principal): readonly string[] {
@@ -103,20 +116,21 @@ export function identityFields(principal: Principal): readonly string[] {
   const put = (name: string, value: string) => {
     if (value !== "") fields.push(name, value)
   }
-  put("x-user-id", text(id))
+  put("x-user-id", headerText(id))
   put("x-user-roles", list(roles, ",", MAX_VALUE))
   put("x-user-scopes", list(scopes, " ", MAX_VALUE))
-  put("x-user-tier", text(tier))
-  put("x-user-parent-id", text(parentId))
+  put("x-user-tier", headerText(tier))
+  put("x-user-parent-id", headerText(parentId))
   put("x-user-age-limit", ageLimit === undefined ? "" : String(ageLimit))
   // Never cut: to know fewer of these would allow more.
   put("x-user-blocked-content", list(blockedContent, ",", Number.POSITIVE_INFINITY))
-  if (method === "api_key") put("x-api-key-id", text(tokenId))
-  else if (kind === "service") put("x-client-id", text(id))
+  if (method === "api_key") put("x-api-key-id", headerText(tokenId))
+  else if (kind === "service") put("x-client-id", headerText(id))
   return fields
 }
 
-function text(value: string): string {
+/** A text of whatever characters fit for a header, as `identityFields` has it; "" where it would be too long. */
+export function headerText(value: string): string {
   const encoded = encode(value, /[^\x21-\x24\x26-\x7e]/gu)
   // Two long ids could be alike once they are cut.
   return encoded.length <= MAX_VALUE ? encoded : ""

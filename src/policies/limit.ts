@@ -17,6 +17,10 @@ export interface RatedBucket extends Bucket {
   readonly burst: number
   /** `"name";q=100;w=60` of the field RateLimit-Policy. */
   readonly policyText: string
+  /** `"name";r=`, which begins what RateLimit says. */
+  readonly stateText: string
+  /** The whole line X-RateLimit-Limit. */
+  readonly limitLine: string
   /** Takes from it whatever it holds. */
   readonly debt: Bucket
   /** Takes what will be there within `queue.timeout`; `undefined`: nobody waits. */
@@ -246,12 +250,16 @@ function compileBucket(
     ? SHARED_BUCKETS_OF_DEBT * toleranceMs + SHARED_DEBT_MS
     : BUCKETS_OF_DEBT * toleranceMs
   const base = { emissionMs, longestMs: debtMs + (queueMs ?? 0), overflow }
+  // As a string of a structured field (RFC 9651 section 3.3.3): names of claims may be anything.
+  const quoted = `"${name.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, "_")}"`
   return {
     ...base,
     toleranceMs,
     exact,
     burst,
-    policyText: `"${name}";q=${burst};w=${Math.max(1, Math.ceil(toleranceMs / 1000))}`,
+    policyText: `${quoted};q=${burst};w=${Math.max(1, Math.ceil(toleranceMs / 1000))}`,
+    stateText: `${quoted};r=`,
+    limitLine: `x-ratelimit-limit: ${burst}\r\n`,
     debt: { ...base, toleranceMs: Number.POSITIVE_INFINITY },
     queue: queueMs === undefined ? undefined : { ...base, toleranceMs: toleranceMs + queueMs },
   }

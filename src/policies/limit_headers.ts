@@ -1,6 +1,14 @@
 import type { Exchange } from "../upstream/exchange.ts"
 import type { Limit } from "./limit.ts"
 
+const NAMES = [
+  "x-ratelimit-limit",
+  "x-ratelimit-remaining",
+  "x-ratelimit-reset",
+  "ratelimit-policy",
+  "ratelimit",
+] as const
+
 /**
  * Tells the client of its limits: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers,
  * structured fields) of all of them, `X-RateLimit-*` of the tightest one, which is the one that refuses, else the
@@ -18,19 +26,20 @@ export function writeLimitHeaders(
   for (let i = 0; i < limits.length; i++) {
     const limit = limits[i]!
     if (!limit.headers) continue
+    const { policyText, stateText } = limit.bucket
     const { remaining, resetMs } = limit.decision
-    const state = `"${limit.name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`
-    policies = policies === "" ? limit.bucket.policyText : `${policies}, ${limit.bucket.policyText}`
+    const state = `${stateText}${remaining};t=${Math.ceil(resetMs / 1000)}`
+    policies = policies === "" ? policyText : `${policies}, ${policyText}`
     states = states === "" ? state : `${states}, ${state}`
     if (tightest === undefined || isTighter(limit, tightest, refusing)) tightest = limit
   }
   if (tightest === undefined) return
   const { remaining, resetMs } = tightest.decision
-  responseEdits.set("x-ratelimit-limit", String(tightest.bucket.burst))
-  responseEdits.set("x-ratelimit-remaining", String(remaining))
-  responseEdits.set("x-ratelimit-reset", String(Math.ceil(resetMs / 1000)))
-  responseEdits.set("ratelimit-policy", policies)
-  responseEdits.set("ratelimit", states)
+  // Names and numbers: nothing in them needs to be looked at.
+  responseEdits.put(
+    NAMES,
+    `${tightest.bucket.limitLine}x-ratelimit-remaining: ${remaining}\r\nx-ratelimit-reset: ${Math.ceil(resetMs / 1000)}\r\nratelimit-policy: ${policies}\r\nratelimit: ${states}\r\n`,
+  )
 }
 
 function isTighter(a: Limit, b: Limit, refusing: Limit | undefined): boolean {

@@ -48,11 +48,11 @@ export interface PolicyRoute {
  */
 export interface PolicySteps {
   /** Before the target, in the order of policies/order.ts. */
-  request?(exchange: Exchange): Verdict | Promise<Verdict>
+  request?(this: void, exchange: Exchange): Verdict | Promise<Verdict>
   /** After an answer exists (also the gateway's own refusals), in reverse order; edits `exchange`. */
-  response?(exchange: Exchange): void | Promise<void>
+  response?(this: void, exchange: Exchange): void | Promise<void>
   /** Accounting, once, when the last byte was sent or the client has left. Must not throw or wait. */
-  done?(exchange: Exchange): void
+  done?(this: void, exchange: Exchange): void
 }
 
 export interface Policy<Name extends string = string, Schema extends TSchema = TSchema> {

@@ -28,16 +28,17 @@ export const requestId = definePolicy({
   compile(options) {
     const header = options.header.toLowerCase()
     const { trust } = options
+    const names = [header]
     return {
       request(exchange) {
         const sent = trust ? exchange.header(header) : undefined
         if (sent !== undefined && ACCEPTED.test(sent)) exchange.id = sent
         else if (exchange.id === "") exchange.id = newRequestId()
-        exchange.requestEdits.set(header, exchange.id)
+        exchange.requestEdits.put(names, `${header}: ${exchange.id}\r\n`)
         return undefined
       },
       response(exchange) {
-        exchange.responseEdits.set(header, exchange.id)
+        exchange.responseEdits.put(names, `${header}: ${exchange.id}\r\n`)
       },
     }
   },

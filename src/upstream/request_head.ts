@@ -14,7 +14,12 @@ export function writeRequestHead(
   const start = `${exchange.method} ${target} HTTP/1.1\r\nhost: ${host ?? exchange.host}\r\n`
   const { requestEdits } = exchange
   // The added lines first: one write of a string less.
-  return exchange.arrival.fields.copy(out, at, requestEdits, start + toLines(requestEdits.added))
+  return exchange.arrival.fields.copy(
+    out,
+    at,
+    requestEdits,
+    start + requestEdits.written + toLines(requestEdits.unwritten),
+  )
 }
 
 /** What policies add may come from a token or a path: it must not end its line. */
