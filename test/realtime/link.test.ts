@@ -30,6 +30,13 @@ test("what is asked in one turn goes as one question, in order, and each gets it
   expect(answers).toEqual(["a:1", "a:2", "a:3"].map((client) => [{ client }]))
 })
 
+test("acknowledgements, which are answered when they are written, are asked for by themselves", async () => {
+  const { link, asked } = createLink(fine)
+  const ack = { do: "ack", channel: "a:1", subscriber: "ann", position: { epoch: "e", offset: 1 } } as const
+  await Promise.all([link.ask(members("a:1")), link.ask(ack), link.ask(members("a:2"))])
+  expect(asked.map(({ commands }) => commands)).toEqual([[ack], [members("a:1"), members("a:2")]])
+})
+
 test("without an answer, or with a refusal, nothing is waited for", async () => {
   expect(await createLink(() => undefined).link.ask(members("a:1"))).toBe(UNAVAILABLE)
   const refusing = createLink(() => ({ kind: "channels", answers: [{ ok: false }] }))

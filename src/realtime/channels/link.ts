@@ -16,7 +16,7 @@ const MAX_UNDER_WAY = 20_000
 /** Commands in one question. */
 const MAX_TOGETHER = 1000
 
-/** A worker's way to the hub: what is asked in one turn of the event loop goes as one question, in order. */
+/** A worker's way to the hub: what is asked in one turn of the event loop goes as one question, in order; acknowledgements as another. */
 export class Link {
   readonly #worker: number
   readonly #ask: (question: ChannelQuestion) => Promise<ChannelAnswer | undefined>
@@ -53,8 +53,15 @@ export class Link {
   }
 
   #flush(): void {
-    const queue = this.#queue
+    // A question is answered as one: what is quick must not wait for acknowledgements, which are written together.
+    const acks = this.#queue.filter(({ command }) => command.do === "ack")
+    const others = this.#queue.filter(({ command }) => command.do !== "ack")
     this.#queue = []
+    this.#sendAll(acks)
+    this.#sendAll(others)
+  }
+
+  #sendAll(queue: readonly Waiting[]): void {
     for (let i = 0; i < queue.length; i += MAX_TOGETHER) void this.#send(queue.slice(i, i + MAX_TOGETHER))
   }
 
