@@ -6,6 +6,8 @@ import { compress } from "./compress.ts"
 import { cors } from "./cors.ts"
 import { deprecated } from "./deprecated.ts"
 import { editHeaders } from "./edit_headers.ts"
+import { messageRules } from "./message_rules.ts"
+import { messageSchema } from "./message_schema.ts"
 import { priority } from "./priority.ts"
 import { quota } from "./quota.ts"
 import { rateLimit } from "./rate_limit.ts"
@@ -45,4 +47,14 @@ export const ORDER = [
   // Nearest to the service: its edits are what the service sees, and the policies above see the answer as
   // edited, so that an edit of Content-Type or Vary is not lost on compress and cors.
   editHeaders,
+] as const
+
+/**
+ * Every policy a namespace of channels can ask for, in running order: each sees a message clients publish as those above
+ * have left it. The config type, validation and reference of `messages` derive from this list.
+ */
+export const MESSAGE_ORDER = [
+  // What has not the right shape need not be read.
+  messageSchema,
+  messageRules,
 ] as const
