@@ -41,6 +41,9 @@ import { LoadWatch } from "./load_watch.ts"
 import { PoolGauges } from "./pool_gauges.ts"
 import { createRealtime } from "./realtime.ts"
 
+/** Longest wait at the end for services to get the messages that wait for them. */
+const FORWARDS_MS = 5000
+
 /** One data-plane thread: it answers clients with the newest configuration it was told. */
 export class DataPlane {
   readonly #post: (message: FromWorker) => void
@@ -331,11 +334,13 @@ export class DataPlane {
   }
 
   async #close(): Promise<void> {
+    const { server } = this.#generation.config
     const closed = this.#door.close()
     // The port is closed by now: clients that come back find another instance.
     this.#relays.shutdown()
     this.#realtime.shutdown()
     await closed
+    await this.#realtime.drainForwards(Math.min(FORWARDS_MS, server.shutdown_timeout / 2))
     this.#upstreams.close()
     clearInterval(this.#everySecond)
     this.#loadWatch.close()

@@ -76,6 +76,11 @@ export async function openChannels(
     onBuried: (namespace, reason) =>
       counts.add("gatehouse_realtime_dead_letters_total", { namespace, reason }),
     onClosed: (code) => counts.add("gatehouse_realtime_closed_total", { code: `${code}` }),
+    random: Math.random,
+    onForwarded: (namespace, result) =>
+      counts.add("gatehouse_realtime_forwards_total", { namespace, result }),
+    onForwardQueued: (namespace, change) =>
+      counts.add("gatehouse_realtime_forward_queue", { namespace }, change),
   })
   try {
     await hub.open()

@@ -39,6 +39,18 @@ export const CONTROL_METRICS: readonly Metric[] = [
     labels: ["namespace", "reason"],
   },
   {
+    name: "gatehouse_realtime_forwards_total",
+    help: "Messages for services (`forward`): delivered, retried (one attempt failed); dead letters: refused, expired, full, lost (at the end).",
+    type: "counter",
+    labels: ["namespace", "result"],
+  },
+  {
+    name: "gatehouse_realtime_forward_queue",
+    help: "Messages that wait for a service to take them now.",
+    type: "gauge",
+    labels: ["namespace"],
+  },
+  {
     name: "gatehouse_rate_limit_keys",
     help: "Buckets of rate limits that are not full just now; limits.max_keys is the room for them.",
     type: "gauge",

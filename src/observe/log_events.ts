@@ -189,6 +189,11 @@ export const LOG_EVENTS = [
     "warn",
     "A `subscriber` of a `channel` never acknowledged the publication at `offset`; it is on the list of dead letters.",
   ],
+  [
+    "realtime.not_forwarded",
+    "warn",
+    "A `service` does not get so many `messages` of a `namespace`, for a `reason`: refused, expired, full or lost; the last is the one at `offset` of `channel`.",
+  ],
   ["door.fault", "error", "A bug in what reads requests; the request was answered with 500."],
   ["admin.fault", "error", "A bug in the admin API; the request was answered with 500."],
   [

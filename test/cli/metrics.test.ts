@@ -214,6 +214,8 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_realtime_publications_total",
     "gatehouse_realtime_redeliveries_total",
     "gatehouse_realtime_dead_letters_total",
+    "gatehouse_realtime_forwards_total",
+    "gatehouse_realtime_forward_queue",
     "gatehouse_redis_up",
     "gatehouse_limit_sync_total",
     "gatehouse_block_sync_total",

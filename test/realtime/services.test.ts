@@ -20,7 +20,7 @@ test("a service may decide who subscribes and publishes; without an answer nobod
     { namespaces: { chat: { subscribe: { ask: JUDGE }, publish: { ask: JUDGE } } } },
     {
       async call(call, question) {
-        asked.push({ ...call, ...question })
+        asked.push({ ...call, ...(question as object) })
         const { action, user } = question as Question
         if (user.id === "unlucky") return undefined
         return { status: user.id === "ada" && action === "subscribe" ? 204 : 403, value: undefined }

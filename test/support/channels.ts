@@ -45,6 +45,7 @@ export async function createChannels(
   const newId = () => `id${++ids}`
   const log = memoryLog()
   const counted: string[] = []
+  const queued: Record<string, number> = {}
   const store = parts.store ?? new MemoryChannelStore({ now, newId, maxChannels: 1000, maxBytes: 10_000_000 })
   const hub = new Hub({
     store,
@@ -57,6 +58,9 @@ export async function createChannels(
     onRedelivered: (namespace) => counted.push(`${namespace} redelivered`),
     onBuried: (namespace, reason) => counted.push(`${namespace} ${reason}`),
     onClosed: (code) => counted.push(`closed ${code}`),
+    random: () => 1,
+    onForwarded: (namespace, result) => counted.push(`${namespace} ${result}`),
+    onForwardQueued: (namespace, change) => void (queued[namespace] = (queued[namespace] ?? 0) + change),
   })
   await hub.open()
   const revoked = new Set<string>()
@@ -72,7 +76,7 @@ export async function createChannels(
         verify: async (token) => tokens.get(token) ?? "invalid",
         isRevoked: ({ tokenId }) => revoked.has(tokenId),
       },
-      call: async (call, question) => parts.call?.(call, question),
+      call: async (call, question, options) => parts.call?.(call, question, options),
       now,
       wallClock: now,
       newId,
@@ -146,6 +150,8 @@ export async function createChannels(
     hub,
     log,
     counted,
+    /** Messages that wait to be forwarded, by namespace. */
+    queued,
     revoked,
     tokens,
     workers: workers.map(({ realtime }) => realtime),

@@ -139,6 +139,7 @@ async function publish(
     principal: caller,
     publisher: caller.kind === "user" ? { user: caller.id } : undefined,
     key: key === undefined ? undefined : `${caller.id}:${key}`,
+    requestId: exchange.id,
   })
   if (typeof result === "string") return notPublished(result, namespace)
   if ("refused" in result) return fail("FORBIDDEN", { message: result.refused })

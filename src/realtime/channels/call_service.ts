@@ -22,8 +22,22 @@ export interface CallAnswer {
   readonly value: unknown
 }
 
-/** Asks a service by POST with JSON. `undefined`: there is no answer, or none that is JSON. Never rejects. */
-export type CallService = (call: ServiceCall, question: object) => Promise<CallAnswer | undefined>
+export interface CallOptions {
+  /** More header lines: name in lower case, value, … */
+  readonly headers: readonly string[]
+  /** What the answer says beside its status is not looked at. */
+  readonly statusOnly: boolean
+}
+
+/**
+ * Asks a service by POST with JSON; a text is JSON already. `undefined`: there is no answer, or none that is JSON. Never
+ * rejects.
+ */
+export type CallService = (
+  call: ServiceCall,
+  question: object | string,
+  options?: CallOptions,
+) => Promise<CallAnswer | undefined>
 
 /** Calls of one worker under way at a time; beyond, there is no answer. */
 const MAX_CALLS = 512
@@ -35,15 +49,16 @@ const FIELDS = ["content-type", "application/json", "accept", "application/json"
 /** `find`: the service of a name, as it is now. Instances, breaker and retries are those of all other requests. */
 export function createCallService(find: (name: string) => Service | undefined, now: Clock): CallService {
   let underWay = 0
-  return async (call, question) => {
+  return async (call, question, options) => {
     const service = find(call.service)
     if (service === undefined || underWay >= MAX_CALLS) return undefined
     underWay++
     try {
-      const forwarded = await forward(requestOf(call, question, now()), service, call.timeout)
+      const forwarded = await forward(requestOf(call, question, options, now()), service, call.timeout)
       if (forwarded.kind !== "answer") return undefined
       const { status, body } = forwarded.answer
       const bytes = await readBody(body, MAX_ANSWER_BYTES)
+      if (options?.statusOnly === true) return { status, value: undefined }
       if (!(bytes instanceof Uint8Array)) return undefined
       if (bytes.byteLength === 0) return { status, value: undefined }
       const parsed = parseJson(bytes, 32)
@@ -54,7 +69,12 @@ export function createCallService(find: (name: string) => Service | undefined, n
   }
 }
 
-function requestOf({ path, service }: ServiceCall, question: object, startedAt: number): Exchange {
+function requestOf(
+  { path, service }: ServiceCall,
+  question: object | string,
+  options: CallOptions | undefined,
+  startedAt: number,
+): Exchange {
   const arrival = {
     method: "POST",
     path,
@@ -64,8 +84,8 @@ function requestOf({ path, service }: ServiceCall, question: object, startedAt: 
     host: service,
     peer: "",
     certificate: undefined,
-    fields: new FieldList(FIELDS),
-    body: Buffer.from(JSON.stringify(question)),
+    fields: new FieldList(options === undefined ? FIELDS : [...FIELDS, ...options.headers]),
+    body: Buffer.from(typeof question === "string" ? question : JSON.stringify(question)),
     startedAt,
     protocol: "HTTP/1.1",
     fault: "",

@@ -60,7 +60,8 @@ function compileNamespace(name: string, prefix: string, options: NamespaceOption
     decideSubscribe: lateAccess("subscribe", subscribers, subscribe?.ask),
     decidePublish: lateAccess("publish", publishers, publish?.ask),
     acked: options.delivery === "at_least_once",
-    identity: JSON.stringify([name, options]),
+    // Where messages are forwarded to is nothing to subscribers.
+    identity: JSON.stringify([name, { ...options, forward: undefined }]),
   }
 }
 

@@ -51,6 +51,30 @@ const HistorySchema = strictObject(
   { default: {}, description: "What clients that come back can get, and `history` gives." },
 )
 
+const ForwardSchema = strictObject(
+  {
+    ...callProperties,
+    from: Type.Union([Type.Literal("clients"), Type.Literal("everybody")], {
+      default: "clients",
+      description: "`everybody`: what services publish, too.",
+    }),
+    retry_for: Duration({
+      default: "10m",
+      description: "How long after it was accepted a message that failed is tried again (1s to 1d).",
+    }),
+    max_queue: count(
+      "Messages that wait at a time in one process; those beyond are not sent.",
+      10_000,
+      1_000_000,
+    ),
+    max_queue_bytes: Size({ default: "64MB", description: "Bytes of them, about (64KB to 1GB)." }),
+  },
+  {
+    description:
+      "A service that gets each message after it is published: `channel`, `epoch`, `offset`, `user` and `data` as JSON, with `Idempotency-Key`. One after another in a channel, at least once while the gateway runs: no answer, 5xx, 408, 425 and 429 are tried again, with backoff; another status refuses the message.",
+  },
+)
+
 const NamespaceSchema = strictObject({
   prefix: Type.Optional(
     Type.String({
@@ -87,6 +111,7 @@ const NamespaceSchema = strictObject({
         "A service that sees each message before it is published: `channel`, `user` and `data` as JSON. 2xx without `data` lets it through, with `data` puts that in its place; 403 refuses it, with its `message` for the sender. Without an answer nothing is published.",
     }),
   ),
+  forward: Type.Optional(ForwardSchema),
   max_message: Size({ default: "32KB", description: "Largest message, in bytes of JSON text." }),
 })
 
@@ -205,12 +230,18 @@ function checkNamespace(
   { anonymous, max_message }: RealtimeOptions,
   report: (message: string, ...at: string[]) => void,
 ): void {
-  const { history, delivery } = namespace
+  const { history, delivery, forward } = namespace
   if (history.ttl < 1000 || history.ttl > 30 * DAY_MS) report("must be from 1s to 30d", "history", "ttl")
   if (namespace.ack_timeout < 1000 || namespace.ack_timeout > 3_600_000)
     report("must be from 1s to 1h", "ack_timeout")
   if (namespace.max_message < 1 || namespace.max_message > max_message)
     report("must be at least 1B and at most realtime.max_message", "max_message")
+  if (forward !== undefined) {
+    if (forward.retry_for < 1000 || forward.retry_for > DAY_MS)
+      report("must be from 1s to 1d", "forward", "retry_for")
+    if (forward.max_queue_bytes < 65_536 || forward.max_queue_bytes > 1024 ** 3)
+      report("must be from 64KB to 1GB", "forward", "max_queue_bytes")
+  }
   if (delivery === "at_least_once" && history.size === 0)
     report("what is not kept cannot be sent again; give it a history", "delivery")
   for (const key of ["subscribe", "publish"] as const) {
@@ -235,10 +266,11 @@ function* callsOf({
   namespaces,
 }: RealtimeOptions): Generator<readonly [readonly string[], ServiceCall]> {
   for (const [method, call] of Object.entries(rpc)) yield [["rpc", method], call]
-  for (const [name, { subscribe, publish, screen }] of Object.entries(namespaces)) {
+  for (const [name, { subscribe, publish, screen, forward }] of Object.entries(namespaces)) {
     if (subscribe?.ask !== undefined) yield [["namespaces", name, "subscribe", "ask"], subscribe.ask]
     if (publish?.ask !== undefined) yield [["namespaces", name, "publish", "ask"], publish.ask]
     if (screen !== undefined) yield [["namespaces", name, "screen"], screen]
+    if (forward !== undefined) yield [["namespaces", name, "forward"], forward]
   }
 }
 

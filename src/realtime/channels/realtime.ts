@@ -5,7 +5,8 @@ import type { Log } from "../../observe/log.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
 import type { CallService } from "./call_service.ts"
 import type { Published } from "./channel_store.ts"
-import type { HubEvent } from "./hub_messages.ts"
+import { forwardMessage, forwardOrder } from "./forward.ts"
+import type { ForwardEvent, HubEvent } from "./hub_messages.ts"
 import { type Link, UNAVAILABLE } from "./link.ts"
 import { compileNamespaces, type Namespace, type Namespaces } from "./namespaces.ts"
 import type { RealtimeOptions } from "./options.ts"
@@ -142,21 +143,35 @@ export class Realtime implements RealtimeWorld {
     namespace: Namespace,
     channel: string,
     text: string,
-    { publisher, key }: PublishOptions,
+    options: PublishOptions,
   ): Promise<Published | NotPublished> {
+    const { publisher, key } = options
     const published = await this.link.ask({
       do: "publish",
       channel,
       namespace: namespace.name,
       request: { data: text, publisher, key },
       retention: namespace.retention,
+      forward: forwardOrder(namespace, options),
     })
     return published === UNAVAILABLE ? "UNAVAILABLE" : published
   }
 
   /** What the hub tells. */
   told(events: readonly HubEvent[]): void {
+    for (const event of events) if (event.type === "forward") void this.#forward(event)
     this.rooms.told(events)
+  }
+
+  /** Resolves when services have got what they should, or after so many ms. */
+  async drainForwards(withinMs: number): Promise<void> {
+    await this.link.ask({ do: "drain_forwards", withinMs })
+  }
+
+  async #forward(event: ForwardEvent): Promise<void> {
+    const outcome = await forwardMessage(event, this.call)
+    // Where the hub does not hear of it, it sends it again.
+    void this.link.ask({ do: "forwarded", id: event.id, outcome })
   }
 
   /** Something was revoked: whoever was let in by it goes. */

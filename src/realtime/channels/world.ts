@@ -37,6 +37,8 @@ export interface PublishOptions {
   readonly publisher: Publisher | undefined
   /** Idempotency key, with the publisher's id before it. */
   readonly key: string | undefined
+  /** Of the request it came by; absent: a service that gets the message is told a new one. */
+  readonly requestId?: string
 }
 
 /** Why a message was not published: a code, or what the one who refused it says. */
