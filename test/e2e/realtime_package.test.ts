@@ -1,5 +1,5 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { connect, type RealtimeClient } from "../../src/client/connect.ts"
@@ -201,6 +201,88 @@ test("the built package works in a browser: it connects, resumes after a cut and
   } finally {
     await close()
     await page.stop(true)
+    cutter.close()
+    rmSync(directory, { recursive: true })
+  }
+})
+
+/** What a user of the package has: it, and the package `ws`, in a folder of their own. */
+async function install(): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-client-"))
+  const modules = join(directory, "node_modules")
+  const outdir = join(modules, "gatehouse-client")
+  mkdirSync(outdir, { recursive: true })
+  symlinkSync(join(import.meta.dir, "../../node_modules/ws"), join(modules, "ws"))
+  const entrypoints = [join(import.meta.dir, "../../src/client/connect.ts")]
+  await Bun.build({ entrypoints, target: "browser", format: "esm", outdir })
+  const entry = { name: "gatehouse-client", type: "module", exports: { ".": "./connect.js" } }
+  writeFileSync(join(outdir, "package.json"), JSON.stringify(entry))
+  return directory
+}
+
+const PROGRAM = `
+import { connect } from "gatehouse-client"
+import WebSocket from "ws"
+const [url, token] = process.argv.slice(2)
+const say = (what) => console.log(JSON.stringify(what))
+try {
+  connect(url)
+} catch (error) {
+  say({ without: error.message })
+}
+const client = connect(url, { token, WebSocket, backoffMs: 20 })
+for (const name of ["kept:1", "session:1"]) {
+  const subscription = client.subscribe(name)
+  subscription.on("subscribed", () => say({ subscribed: name }))
+  subscription.on("recovered", () => say({ recovered: name }))
+  subscription.on("lost", () => say({ lost: name }))
+  subscription.on("publication", async ({ data }) => {
+    say({ [name]: data })
+    if (data === "end") client.close()
+  })
+}
+client.on("connected", () => client.publish("session:1", "from Node"))
+`
+
+test("the built package works in Node without a WebSocket of its own, by that of ws: it resumes after a cut and ends the process when closed", async () => {
+  const directory = await install()
+  writeFileSync(join(directory, "main.mjs"), PROGRAM)
+  const gateway = await startGateway(config)
+  const cutter = startCutter(gateway.port)
+  const node = Bun.spawn(["node", "--no-experimental-websocket", "main.mjs", cutter.url, tokenOf("ada")], {
+    cwd: directory,
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  let said = ""
+  const reading = (async () => {
+    for await (const chunk of node.stdout) said += new TextDecoder().decode(chunk)
+  })()
+  try {
+    await until(() => said.split("subscribed").length === 3, "the subscriptions")
+    const writer = open(endpoint(gateway), "bob")
+    for (const name of ["kept:1", "session:1"]) await writer.publish(name, 1)
+    await until(() => said.includes('{"kept:1":1}') && said.includes('{"session:1":1}'), "the first messages")
+    cutter.cut()
+    for (const name of ["kept:1", "session:1"]) await writer.publish(name, 2)
+    await until(() => said.includes('{"kept:1":2}') && said.includes('{"session:1":2}'), "what was missed")
+    await writer.publish("kept:1", "end")
+    expect(await node.exited).toBe(0)
+    await reading
+    const lines = said.trim().split("\n")
+    expect(lines[0]).toContain("there is no global WebSocket; give one, such as that of the package ws")
+    expect(lines.filter((line) => line.includes("kept:1"))).toEqual([
+      '{"subscribed":"kept:1"}',
+      '{"kept:1":1}',
+      '{"subscribed":"kept:1"}',
+      '{"recovered":"kept:1"}',
+      '{"kept:1":2}',
+      '{"kept:1":"end"}',
+    ])
+    expect(lines.filter((line) => line.includes("from Node"))).toHaveLength(2)
+    expect(said).not.toContain("lost")
+  } finally {
+    node.kill("SIGKILL")
     cutter.close()
     rmSync(directory, { recursive: true })
   }

@@ -55,6 +55,15 @@ test("[T-3.3] more than one reply can hold is read on until the client is up to 
   )
 })
 
+test("[T-3.2] a client that subscribes and publishes without waiting for the answer hears itself", async () => {
+  const channels = await createChannels(CHAT)
+  const ada = channels.user("ada")
+  const asked = [ada.ask(subscribe), ...["one", "two", "three"].map((data) => ada.ask(publish(data)))]
+  await Promise.all(asked)
+  await until(() => ada.of("publication").length === 3, "all three")
+  expect(dataOf(ada.of("publication"))).toEqual(["one", "two", "three"])
+})
+
 test("a channel that has begun anew tells its subscribers to recover", async () => {
   const channels = await createChannels(CHAT)
   const reader = channels.user("reader")

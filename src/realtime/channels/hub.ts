@@ -59,6 +59,8 @@ export class Hub implements ChannelListener {
   readonly #resumption: Resumption
   readonly #forwards: ForwardQueue
   readonly #connections = new ConnectionCounts()
+  /** Subscriptions that begin, and all that began before them, by channel. */
+  readonly #beginning = new Map<string, Promise<unknown>>()
   /** What workers are to be told, by their number. */
   readonly #pending = new Map<number, HubEvent[]>()
   #tell: (worker: number, events: readonly HubEvent[]) => void = () => {}
@@ -223,6 +225,9 @@ export class Hub implements ChannelListener {
 
   async #publish(worker: number, command: Of<"publish">): Promise<HubAnswers["publish"]> {
     const { channel, namespace, request, retention, forward } = command
+    // Who has asked to subscribe and then publishes hears itself.
+    const before = this.#beginning.get(channel)
+    if (before !== undefined) await before
     const published = await this.#options.store.publish(channel, request, retention)
     const { duplicate, epoch, offset } = published
     this.#options.onPublished(namespace, duplicate ? "duplicate" : "accepted")
@@ -231,7 +236,18 @@ export class Hub implements ChannelListener {
     return published
   }
 
-  async #subscribe(worker: number, command: Of<"subscribe">): Promise<Subscribed> {
+  #subscribe(worker: number, command: Of<"subscribe">): Promise<Subscribed> {
+    const { channel } = command
+    const begun = this.#begin(worker, command)
+    const all = Promise.allSettled([this.#beginning.get(channel), begun])
+    this.#beginning.set(channel, all)
+    void all.then(() => {
+      if (this.#beginning.get(channel) === all) this.#beginning.delete(channel)
+    })
+    return begun
+  }
+
+  async #begin(worker: number, command: Of<"subscribe">): Promise<Subscribed> {
     // First: what is published while history is read must be heard of.
     await this.#listeners.add(command.channel, worker)
     return this.#resumption.subscribe(command)
