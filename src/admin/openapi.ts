@@ -7,6 +7,7 @@ import { ANY_CALLER } from "../policies/auth.ts"
 import { authInWords } from "../policies/auth_words.ts"
 import { FAILURES, type FailureCode } from "../policies/failure.ts"
 import { identityPaths } from "./openapi_identity.ts"
+import { safetyPaths } from "./openapi_safety.ts"
 import { securityOf, securitySchemes } from "./openapi_security.ts"
 
 type Json = Record<string, unknown>
@@ -59,12 +60,11 @@ export async function openApiText(config: Config, version: string, builtin: AnyE
   return response.text()
 }
 
-const ownPathsOf = (config: Config): Json =>
-  identityPaths(
-    config,
-    (status) => ({ $ref: `#/components/responses/${statusName(status)}` }),
-    securityOf(config, ANY_CALLER),
-  )
+function ownPathsOf(config: Config): Json {
+  const refuse = (status: number): Json => ({ $ref: `#/components/responses/${statusName(status)}` })
+  const callers = securityOf(config, ANY_CALLER)
+  return { ...identityPaths(config, refuse, callers), ...safetyPaths(config, refuse, callers) }
+}
 
 const ERROR_SCHEMA = {
   type: "object",

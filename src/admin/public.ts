@@ -8,6 +8,7 @@ import { type Ask, askControlPlane } from "./auth/hand_over.ts"
 import type { HealthDeps } from "./health.ts"
 import { answerRealtime, isRealtimePath, realtimeRoutes } from "./realtime/endpoints.ts"
 import { WATCH_PATH } from "./registry/endpoints.ts"
+import { answerSafety, isSafetyPath, safetyRoutes } from "./safety/endpoints.ts"
 
 export interface BuiltinDeps extends HealthDeps {
   /** The configuration in force; the API reference is made anew when it is another object. */
@@ -34,7 +35,7 @@ const OPEN_PATHS: readonly string[] = [
 /** Every endpoint the gateway answers itself: the routing table needs them before there is an app. */
 export function builtinRoutes(config: Config): readonly BuiltinRoute[] {
   const open = OPEN_PATHS.map((path) => ({ path, methods: [], caller: false }))
-  return [...open, ...identityRoutes(config), ...realtimeRoutes(config)]
+  return [...open, ...identityRoutes(config), ...realtimeRoutes(config), ...safetyRoutes(config)]
 }
 
 /** Answers them: /health… and /docs… here, those of identity and the registry in the control plane. */
@@ -54,6 +55,8 @@ export function createBuiltins(deps: BuiltinDeps): Builtins {
         return (await (watchers ??= loadWatchers())).answer(exchange, auth)
       if (realtime !== undefined && isRealtimePath(exchange.path, realtime))
         return answerRealtime(exchange, realtime)
+      if (realtime !== undefined && isSafetyPath(exchange.path, realtime.safety))
+        return answerSafety(exchange, realtime.safety)
       if (!open.has(exchange.path)) return askControlPlane(exchange, deps.ask)
       const { handle } = await (app ??= loadApp())
       return { kind: "answer", answer: await toAnswer(await handle(toRequest(exchange))) }

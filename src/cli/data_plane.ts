@@ -3,16 +3,14 @@ import { openDoor } from "../edge/open.ts"
 import type { Door } from "../edge/serve.ts"
 import { ClientGuard } from "../gateway/client_guard.ts"
 import { Gateway } from "../gateway/gateway.ts"
-import type { FromWorker, Generation, LimitMemory, ToWorker, WorkerInit } from "../gateway/protocol.ts"
+import type { FromWorker, Generation, ToWorker, WorkerInit } from "../gateway/protocol.ts"
 import { Questions } from "../gateway/questions.ts"
 import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
 import { Shedding } from "../gateway/shedding.ts"
 import { UsageBatch } from "../gateway/usage_batch.ts"
 import { Authenticator } from "../identity/authenticator.ts"
-import { after } from "../lib/after.ts"
 import { now } from "../lib/clock.ts"
-import type { HashKey } from "../lib/keyed_hash.ts"
 import { VERSION } from "../lib/version.ts"
 import { Accounting, AttemptCounter, countAuthentications, countRelayed } from "../observe/account.ts"
 import { SERIES } from "../observe/catalogue.ts"
@@ -21,18 +19,13 @@ import { type FaultKind, FaultLog } from "../observe/fault_log.ts"
 import { OTHER, UNMATCHED } from "../observe/labels.ts"
 import { LimitCounts } from "../observe/limit_counts.ts"
 import { LineBuffer } from "../observe/line_buffer.ts"
-import type { Log } from "../observe/log.ts"
 import { createLog } from "../observe/log_json.ts"
 import { Series, seriesKey } from "../observe/series.ts"
 import { countShed } from "../observe/shed_counts.ts"
 import { FAILURES } from "../policies/failure.ts"
-import { LimitLog } from "../policies/limit_log.ts"
-import type { ExactTake, Limits } from "../policies/limits.ts"
 import type { Realtime } from "../realtime/channels/realtime.ts"
 import { Relays } from "../realtime/relays.ts"
 import type { TopicServer } from "../realtime/socket.ts"
-import { Spending } from "../store/limit_spending.ts"
-import { LimitTable, slotsOf } from "../store/limit_table.ts"
 import type { QuotaTake, QuotaUnits } from "../store/quota_usage.ts"
 import { describeServices } from "../upstream/describe.ts"
 import { FailedChains } from "../upstream/failed_chain.ts"
@@ -40,6 +33,7 @@ import { type AttemptKind, Upstreams } from "../upstream/upstreams.ts"
 import { LoadWatch } from "./load_watch.ts"
 import { PoolGauges } from "./pool_gauges.ts"
 import { createRealtime } from "./realtime.ts"
+import { shareLimits, type WorkerLimits } from "./worker_limits.ts"
 
 /** Longest wait at the end for services to get the messages that wait for them. */
 const FORWARDS_MS = 5000
@@ -63,7 +57,7 @@ export class DataPlane {
   readonly #shedding: Shedding
   readonly #loadWatch: LoadWatch
   readonly #limitCounts: LimitCounts
-  readonly #limits: Limits & { key: HashKey }
+  readonly #limits: WorkerLimits
   readonly #guard: ClientGuard
   readonly #usage: UsageBatch
   readonly #servers = new Set<TopicServer>()
@@ -115,7 +109,7 @@ export class DataPlane {
     })
     this.#guard.take({ blocked: init.abuse.blocked, ended: [] })
     this.#usage = new UsageBatch((counts) => post({ kind: "usage", counts }), Date.now)
-    this.#limits = this.#shareLimits(init.limits, log)
+    this.#limits = shareLimits(init.limits, this.#limitCounts, this.#questions, log)
     this.#realtime = createRealtime({
       worker: init.worker,
       identity: this.#identity,
@@ -250,23 +244,15 @@ export class DataPlane {
       case "channels":
         this.#realtime.told(message.events)
         return
+      case "safety":
+        this.#realtime.safety.told(message.news)
+        return
     }
   }
 
   /** Something this thread did that nothing caught: recorded, and survived. */
   fault(kind: FaultKind, error: unknown): void {
     this.#faults.record(kind, error)
-  }
-
-  #shareLimits({ table, spending, key }: LimitMemory, log: Log): Limits & { key: HashKey } {
-    return {
-      table: new LimitTable(table, spending && new Spending(spending, slotsOf(table))),
-      key,
-      counter: (limit) => this.#limitCounts.counter(limit),
-      log: new LimitLog(log, now),
-      after,
-      ...(spending !== undefined && { exact: (take: ExactTake) => this.#questions.ask(take) }),
-    }
   }
 
   #setPoolGauges(): void {
@@ -312,7 +298,7 @@ export class DataPlane {
     const { websocket } = generation.config.server
     this.#runtime.relayLimits = compileRelayLimits(websocket)
     this.#relays.max = websocket.max_connections
-    this.#realtime.apply(generation.config.realtime)
+    this.#realtime.apply(generation.config.realtime, generation.config.safety?.events)
   }
 
   #tryApply(generation: Generation): string {

@@ -5,6 +5,7 @@ import type { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
+import { CRITICAL } from "../observe/priority.ts"
 import { createCallService } from "../realtime/channels/call_service.ts"
 import { Hub } from "../realtime/channels/hub.ts"
 import { Link } from "../realtime/channels/link.ts"
@@ -40,6 +41,11 @@ export function createRealtime(parts: {
       isRevoked: (principal) => identity.isRevoked(principal),
     },
     call: createCallService(service, now),
+    safety: {
+      worker,
+      ask: (question) => questions.ask(question),
+      call: createCallService(service, now, CRITICAL),
+    },
     now,
     wallClock: Date.now,
     newId,

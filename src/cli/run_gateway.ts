@@ -27,6 +27,7 @@ import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
 import { type OpenChannels, openChannels } from "./realtime.ts"
 import { healthOf, openElsewhere, openRegistry } from "./registry.ts"
+import { type OpenSafety, openSafety } from "./safety.ts"
 import { type OpenSharedLimits, openSharedLimits } from "./shared_limits.ts"
 import { openSharedRedis } from "./shared_redis.ts"
 import { watchSignals } from "./signals.ts"
@@ -71,6 +72,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
   let elsewhere: Elsewhere | undefined
   let sharedLimits: OpenSharedLimits | undefined
   let channels: OpenChannels | undefined
+  let safety: OpenSafety | undefined
   try {
     const counts = new Counts()
     let control: Control | undefined
@@ -91,15 +93,27 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       ledger = openLedger({ store, wallClock: Date.now, after, counts, log, config: current })
     if (redis !== undefined) sharedLimits = await openSharedLimits(config, { redis, after, counts, log })
     channels = await openChannels(config, { redis, counts, log })
+    const workers = config.server.workers === "auto" ? availableParallelism() : config.server.workers
+    const accounts = identity
+    const { hub } = channels
+    safety = openSafety(config, {
+      redis,
+      hub,
+      workers,
+      record: (record, event) => accounts.record(record, event),
+      counts,
+      log,
+    })
     control = await openControl({
       config,
       load,
-      workers: config.server.workers === "auto" ? availableParallelism() : config.server.workers,
+      workers,
       startThread,
       identity,
       ledger,
       sharedLimits,
-      channels: channels.hub,
+      channels: hub,
+      safety: safety.desk,
       registry: registry.source,
       registryFeed: registry,
       redis,
@@ -146,6 +160,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     watch?.close()
     unwatchFaults()
     identity?.close()
+    safety?.close()
     await channels?.close()
     await sharedLimits?.close()
     elsewhere?.close()

@@ -139,7 +139,7 @@ export class Channel<Data> implements Subscription<Data> {
     this.#interrupted()
   }
 
-  push(push: Exclude<Push, { readonly push: "disconnect" }>): void {
+  push(push: Exclude<Push, { readonly push: "disconnect" | "safety" }>): void {
     if (push.push === "unsubscribe") this.#dropped(push.resubscribe, push.reason)
     else if (this.#state !== "subscribed") return
     else if (push.push === "publication") {

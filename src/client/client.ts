@@ -13,6 +13,7 @@ import {
   type Position,
   type Push,
   type Results,
+  type SafetyEvent,
 } from "./wire.ts"
 
 export interface ClientEvents {
@@ -22,6 +23,8 @@ export interface ClientEvents {
   disconnected: { readonly code: number; readonly reason: string; readonly retryInMs: number | undefined }
   /** It is over, by `close()` or by a close code from 4500 on. */
   closed: { readonly code: number; readonly reason: string }
+  /** At once, before all that waits to be sent; whatever is subscribed to, if it is about the user. */
+  safety: SafetyEvent
   /** What no one else is told: a token could not be had, a listener threw. Without a listener the console has it. */
   error: unknown
 }
@@ -190,7 +193,10 @@ export class RealtimeClient {
   }
 
   #push(push: Push): void {
-    if (push.push !== "disconnect") this.#subscriptions.get(push.channel)?.push(push)
+    if (push.push === "safety") {
+      const { push: _, ...event } = push
+      this.#emit("safety", event)
+    } else if (push.push !== "disconnect") this.#subscriptions.get(push.channel)?.push(push)
   }
 
   #ended(connection: Connection, code: number, reason: string, reconnect = mayReconnect(code)): void {

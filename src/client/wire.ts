@@ -77,6 +77,23 @@ export interface Results {
   ping: Readonly<Record<never, never>>
 }
 
+/** Something people responsible, and the user it is about, must hear of at once. */
+export interface SafetyEvent {
+  /** It may come twice. Subscribers of a channel it goes to get it as a publication, too, as `data.safety`. */
+  readonly id: string
+  readonly category: string
+  readonly severity: "low" | "medium" | "high" | "critical"
+  readonly user?: string
+  readonly session?: string
+  /** Where it happened. */
+  readonly channel?: string
+  readonly details?: Readonly<Record<string, unknown>>
+  /** `api`, or `policy:` and its name. */
+  readonly source: string
+  /** RFC 3339. */
+  readonly at: string
+}
+
 /** What comes unasked. */
 export type Push =
   | ({ readonly push: "publication"; readonly channel: string } & Publication)
@@ -88,6 +105,7 @@ export type Push =
       readonly resubscribe: boolean
       readonly reason: string
     }
+  | ({ readonly push: "safety" } & SafetyEvent)
   | {
       readonly push: "disconnect"
       readonly code: number
@@ -108,6 +126,7 @@ export type ErrorCode =
   | "TOO_LARGE"
   | "TOO_MANY_SUBSCRIPTIONS"
   | "REFUSED"
+  | "INVALID_DATA"
   | "UNKNOWN_METHOD"
   | "RATE_LIMITED"
   | "UNAVAILABLE"

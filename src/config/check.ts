@@ -6,6 +6,7 @@ import { checkExempt } from "./check_exempt.ts"
 import { checkLimits } from "./check_limits.ts"
 import { checkQuotaRoutes } from "./check_quotas.ts"
 import { checkRoutes } from "./check_routes.ts"
+import { checkSafetyEvents } from "./check_safety.ts"
 import { checkServer } from "./check_server.ts"
 import { checkServices } from "./check_services.ts"
 import type { Decoded } from "./decode.ts"
@@ -25,6 +26,7 @@ export function checkConfig(decoded: Decoded, report: Report): void {
       new Set(Object.keys(decoded.config.services)),
     ))
       report.problem(["realtime", ...at], message)
+  checkSafetyEvents(decoded, report)
   checkServices(decoded, report)
   checkDiscovery(decoded, report)
   checkRoutes(decoded, report)

@@ -5,6 +5,7 @@ import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
 import { RealtimeSchema } from "../realtime/channels/options.ts"
 import { AbuseSchema } from "../safety/abuse_options.ts"
+import { SafetySchema } from "../safety/safety_options.ts"
 import { RedisSchema } from "../store/redis_settings.ts"
 import { UsageSchema } from "../store/usage_settings.ts"
 import { DiscoverySchema } from "../upstream/discovery/settings.ts"
@@ -213,8 +214,6 @@ const AdminSchema = strictObject(
 
 const RespondSchema = strictObject(STATIC_ANSWER, { description: "Answers in place of a service." })
 
-const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const
-
 const PathPattern = Type.String({
   pattern: "^/",
   description:
@@ -223,7 +222,7 @@ const PathPattern = Type.String({
 
 export const RouteSchema = strictObject({
   path: PathPattern,
-  methods: Type.Array(Type.Enum([...METHODS]), {
+  methods: Type.Array(Type.Enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), {
     default: [],
     uniqueItems: true,
     description: "Methods served; empty: all. GET brings HEAD along.",
@@ -323,6 +322,7 @@ export const ConfigSchema = strictObject({
   usage: Type.Optional(UsageSchema),
   abuse: Type.Optional(AbuseSchema),
   realtime: Type.Optional(RealtimeSchema),
+  safety: Type.Optional(SafetySchema),
   services: Type.Record(Type.String({ pattern: "^[a-z][a-z0-9_-]{0,62}$" }), ServiceSchema, {
     default: {},
     description: "What the gateway stands in front of, by name.",

@@ -137,6 +137,7 @@ export class Control {
         this.#restarts++
         clearWorker(this.#memory, worker)
         options.channels?.lostWorker(worker)
+        options.safety?.lostWorker(worker)
       },
       log: options.log,
       after: options.after,
@@ -144,6 +145,10 @@ export class Control {
     this.#limits.onKey((key) => this.#supervisor.broadcast({ kind: "limit_key", key }))
     options.channels?.onEvents((worker, events) =>
       this.#supervisor.tell(worker, { kind: "channels", events }),
+    )
+    options.safety?.onNews(
+      (news) => this.#supervisor.broadcast({ kind: "safety", news }),
+      (worker, news) => this.#supervisor.tell(worker, { kind: "safety", news }),
     )
     options.identity.onChange((change) => this.#supervisor.broadcast({ kind: "identity", change }))
   }
@@ -300,10 +305,12 @@ export class Control {
   }
 
   async #answer(question: ControlQuestion): Promise<ControlReply | undefined> {
-    const { identity, ledger, sharedLimits, registryFeed, channels } = this.#options
+    const { identity, ledger, sharedLimits, registryFeed, channels, safety } = this.#options
     switch (question.kind) {
       case "channels":
         return channels?.answer(question)
+      case "safety":
+        return safety?.answer(question)
       case "limit":
         return sharedLimits?.sync.take(question)
       case "quota":

@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts"
 import type { Counts } from "../observe/counts.ts"
 import type { Log } from "../observe/log.ts"
 import type { Hub } from "../realtime/channels/hub.ts"
+import type { SafetyDesk } from "../realtime/safety/desk.ts"
 import type { AlertEvent } from "../store/events.ts"
 import type { DiscoverySource } from "../upstream/discovery/source.ts"
 import type { BlockSyncDeps } from "./block_sync.ts"
@@ -65,6 +66,8 @@ export interface ControlOptions {
   readonly redis?: BlockSyncDeps["redis"] | undefined
   /** Where all channels come together; `undefined`: nobody will ask. */
   readonly channels?: Pick<Hub, "answer" | "lostWorker" | "onEvents"> | undefined
+  /** Where all safety events come together; `undefined`: there will be none. */
+  readonly safety?: Pick<SafetyDesk, "answer" | "lostWorker" | "onNews"> | undefined
   /** The built-in endpoints, which have metrics of their own. */
   readonly builtinRoutes: (config: Config) => readonly BuiltinRoute[]
   readonly version: string

@@ -2,6 +2,7 @@ import type { Question, Replies, Reply } from "../identity/messages.ts"
 import type { ExactAnswer, ExactTake } from "../policies/limits.ts"
 import type { QuotaAnswer } from "../policies/quotas.ts"
 import type { ChannelAnswer, ChannelQuestion } from "../realtime/channels/hub_messages.ts"
+import type { SafetyAnswer, SafetyQuestion } from "../realtime/safety/messages.ts"
 import type { QuotaTake } from "../store/quota_usage.ts"
 import type { RegistryNews, RegistryQuestion } from "./registry_news.ts"
 
@@ -12,8 +13,14 @@ export interface QuotaQuestion {
 }
 
 /** What a worker cannot know by itself and asks the control plane. */
-export type ControlQuestion = Question | QuotaQuestion | ExactTake | RegistryQuestion | ChannelQuestion
-export type ControlReply = Reply | QuotaAnswer | ExactAnswer | RegistryNews | ChannelAnswer
+export type ControlQuestion =
+  | Question
+  | QuotaQuestion
+  | ExactTake
+  | RegistryQuestion
+  | ChannelQuestion
+  | SafetyQuestion
+export type ControlReply = Reply | QuotaAnswer | ExactAnswer | RegistryNews | ChannelAnswer | SafetyAnswer
 
 /** The answer to each kind of question. */
 export interface ControlReplies extends Replies {
@@ -21,4 +28,5 @@ export interface ControlReplies extends Replies {
   readonly limit: ExactAnswer
   readonly registry: RegistryNews
   readonly channels: ChannelAnswer
+  readonly safety: SafetyAnswer
 }

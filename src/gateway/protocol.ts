@@ -5,6 +5,7 @@ import type { HashKey } from "../lib/keyed_hash.ts"
 import type { Violation } from "../observe/catalogue.ts"
 import type { LabelKind } from "../observe/labels.ts"
 import type { HubEvent } from "../realtime/channels/hub_messages.ts"
+import type { SafetyNews } from "../realtime/safety/messages.ts"
 import type { BlockChange, BlockEntry } from "../safety/block.ts"
 import type { QuotaUnits } from "../store/quota_usage.ts"
 import type { UsageCount } from "../store/usage_counts.ts"
@@ -90,6 +91,8 @@ export type ToWorker =
   | { readonly kind: "blocks"; readonly change: BlockChange }
   /** What has happened in channels the worker hears of. */
   | { readonly kind: "channels"; readonly events: readonly HubEvent[] }
+  /** What safety events ask of the worker: before all that channels have to say. */
+  | { readonly kind: "safety"; readonly news: SafetyNews }
   /** What has changed: added revocations, and all keys of each issuer named. */
   | { readonly kind: "identity"; readonly change: IdentityState }
 

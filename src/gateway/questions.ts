@@ -3,6 +3,8 @@ import type { ControlQuestion, ControlReplies, ControlReply } from "./control_qu
 
 /** Questions of one worker under way at a time; beyond, the answer is `undefined` at once. */
 const MAX_UNDER_WAY = 512
+/** The same where the question is of a safety event: no other may keep it out. */
+const MAX_WITH_SAFETY = 2048
 /** Longest wait for an answer, in ms. Answers may take a password hash, or another server's reply. */
 const PATIENCE_MS = 15_000
 
@@ -26,7 +28,8 @@ export class Questions {
 
   /** Never rejects. `undefined`: the control plane is too busy, too slow, or has no answer. */
   ask<Q extends ControlQuestion>(question: Q): Promise<ControlReplies[Q["kind"]] | undefined> {
-    if (this.#waiting.size >= MAX_UNDER_WAY) return Promise.resolve(undefined)
+    const max = question.kind === "safety" ? MAX_WITH_SAFETY : MAX_UNDER_WAY
+    if (this.#waiting.size >= max) return Promise.resolve(undefined)
     const id = ++this.#last
     const { promise, resolve } = Promise.withResolvers<ControlReply | undefined>()
     this.#waiting.set(id, { since: this.#now(), resolve })

@@ -23,6 +23,8 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["redis", (config) => JSON.stringify(config.redis)],
   ["realtime.max_channels", ({ realtime = MEMORY_BOUNDS }) => realtime.max_channels],
   ["realtime.max_memory", ({ realtime = MEMORY_BOUNDS }) => realtime.max_memory],
+  // What tells other gateways of them is opened at the start.
+  ["safety.events", ({ safety, redis }) => redis !== undefined && safety?.events !== undefined],
   ["log.level", (config) => config.log.level],
   ["store", (config) => config.store],
 ]

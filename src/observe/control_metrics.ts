@@ -51,6 +51,30 @@ export const CONTROL_METRICS: readonly Metric[] = [
     labels: ["namespace"],
   },
   {
+    name: "gatehouse_realtime_judged_total",
+    help: "Messages of clients a policy of their namespace refused, edited or escalated; screen: the service in `screen`.",
+    type: "counter",
+    labels: ["namespace", "policy", "verdict"],
+  },
+  {
+    name: "gatehouse_safety_events_total",
+    help: "Safety events, by severity and by who noticed: api, or the policy.",
+    type: "counter",
+    labels: ["severity", "source"],
+  },
+  {
+    name: "gatehouse_safety_deliveries_total",
+    help: "Attempts to hand safety events on to the service, a channel or other gateways: delivered, failed (tried again), given_up.",
+    type: "counter",
+    labels: ["to", "result"],
+  },
+  {
+    name: "gatehouse_safety_waiting",
+    help: "What of safety events is not handed on yet; 0 is well.",
+    type: "gauge",
+    labels: [],
+  },
+  {
     name: "gatehouse_rate_limit_keys",
     help: "Buckets of rate limits that are not full just now; limits.max_keys is the room for them.",
     type: "gauge",

@@ -194,6 +194,28 @@ export const LOG_EVENTS = [
     "warn",
     "A `service` does not get so many `messages` of a `namespace`, for a `reason`: refused, expired, full or lost; the last is the one at `offset` of `channel`.",
   ],
+  [
+    "safety.event",
+    "warn",
+    "A safety event, by `source`: sockets were told, and it is handed on. Never with what was said.",
+  ],
+  [
+    "safety.delayed",
+    "warn",
+    "A first attempt to hand a safety event on `to` a receiver failed; it is tried again.",
+  ],
+  [
+    "safety.undelivered",
+    "error",
+    "A safety event did not reach its receiver (`to`: service, channel, gateways), for all `attempts`.",
+  ],
+  ["safety.refused", "error", "A safety event was not taken, as too many are `waiting` to be handed on."],
+  ["safety.unfinished", "error", "The gateway stopped with so many `errands` of safety events not done."],
+  [
+    "safety.not_configured",
+    "warn",
+    "A service that screens messages escalated, but config has no `safety.events`.",
+  ],
   ["door.fault", "error", "A bug in what reads requests; the request was answered with 500."],
   ["admin.fault", "error", "A bug in the admin API; the request was answered with 500."],
   [

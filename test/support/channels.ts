@@ -9,6 +9,10 @@ import type { RealtimeOptions } from "../../src/realtime/channels/options.ts"
 import type { Push, PushName, PushOf } from "../../src/realtime/channels/protocol.ts"
 import { Realtime } from "../../src/realtime/channels/realtime.ts"
 import { Session } from "../../src/realtime/channels/session.ts"
+import type { Alarm } from "../../src/realtime/safety/alarm.ts"
+import { SafetyDesk } from "../../src/realtime/safety/desk.ts"
+import type { SafetyEvent } from "../../src/safety/safety_event.ts"
+import { SECRET } from "./authenticator.ts"
 import { memoryLog } from "./memory_log.ts"
 import { makePrincipal } from "./principal.ts"
 import { until } from "./until.ts"
@@ -17,14 +21,18 @@ import { until } from "./until.ts"
 const SERVICES = { judge: { instances: ["http://127.0.0.1:9"] } }
 
 /** A section `realtime`, decoded. */
-export function realtimeOptions(options: object): RealtimeOptions {
-  const loaded = parseConfig(
-    JSON.stringify({ services: SERVICES, realtime: { anonymous: true, ...options } }),
-    "json",
-    {},
-  )
+export const realtimeOptions = (options: object): RealtimeOptions => decode(options, undefined).realtime!
+
+/** The same together with `safety.events`. */
+function decode(realtime: object, events: object | undefined) {
+  const secured = events && {
+    auth: { issuer: "gatehouse", audience: "api", secret: SECRET },
+    safety: { events },
+  }
+  const file = { services: SERVICES, realtime: { anonymous: true, ...realtime }, ...secured }
+  const loaded = parseConfig(JSON.stringify(file), "json", {})
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-  return loaded.config.realtime!
+  return loaded.config
 }
 
 interface AnyReply {
@@ -37,7 +45,15 @@ interface AnyReply {
 /** Channels of one gateway in this thread: a hub, workers that ask it, and time that passes when it is told to. */
 export async function createChannels(
   options: object,
-  parts: { workers?: number; store?: ChannelStore; call?: CallService } = {},
+  parts: {
+    workers?: number
+    store?: ChannelStore
+    call?: CallService
+    /** The section `safety.events`. */
+    events?: object
+    /** Told of alarms as other gateways are. */
+    tellOthers?: (alarm: Alarm) => Promise<boolean>
+  } = {},
 ) {
   let time = 1_000_000
   let ids = 0
@@ -63,6 +79,26 @@ export async function createChannels(
     onForwardQueued: (namespace, change) => void (queued[namespace] = (queued[namespace] ?? 0) + change),
   })
   await hub.open()
+  const recorded: SafetyEvent[] = []
+  const desk = new SafetyDesk({
+    async publish({ channel, namespace, retention }, data, key) {
+      const request = { data, publisher: undefined, key }
+      const command = { do: "publish", channel, namespace, request, retention, forward: undefined } as const
+      const { answers } = await hub.answer({ kind: "channels", worker: 0, commands: [command] })
+      return answers[0]!.ok
+    },
+    tellOthers: parts.tellOthers,
+    now,
+    wallClock: now,
+    newId,
+    workers: parts.workers ?? 2,
+    log,
+    record: async (event) => void recorded.push(event),
+    onUndelivered: (event, to, attempts) => void counted.push(`undelivered ${event} ${to} ${attempts}`),
+    onRaised: ({ severity, source }) => counted.push(`safety ${severity} ${source}`),
+    onHandedOn: (to, result) => counted.push(`${to} ${result}`),
+    onJudged: (namespace, policy, verdict) => counted.push(`${namespace} ${policy} ${verdict}`),
+  })
   const revoked = new Set<string>()
   const tokens = new Map<string, Principal>()
   const workers = Array.from({ length: parts.workers ?? 2 }, (_, worker) => {
@@ -77,6 +113,11 @@ export async function createChannels(
         isRevoked: ({ tokenId }) => revoked.has(tokenId),
       },
       call: async (call, question, options) => parts.call?.(call, question, options),
+      safety: {
+        worker,
+        ask: async (question) => structuredClone(await desk.answer(structuredClone(question))),
+        call: async (call, question, options) => parts.call?.(call, question, options),
+      },
       now,
       wallClock: now,
       newId,
@@ -85,9 +126,16 @@ export async function createChannels(
       },
       log,
     })
-    realtime.apply(realtimeOptions(options))
+    const { realtime: section, safety } = decode(options, parts.events)
+    realtime.apply(section, safety?.events)
     return { realtime, joined }
   })
+  desk.onNews(
+    (news) => {
+      for (const { realtime } of workers) realtime.safety.told(structuredClone(news))
+    },
+    (worker, news) => workers[worker]?.realtime.safety.told(structuredClone(news)),
+  )
   hub.onEvents((worker, events) => workers[worker]!.realtime.told(structuredClone(events)))
 
   function connect(worker: number, principal: Principal | undefined, direct = false) {
@@ -98,6 +146,7 @@ export async function createChannels(
     const transport = {
       address: "192.0.2.1",
       send,
+      urgent: send,
       close: (code: number) => {
         seen.closed = code
         for (const sends of joined.values()) sends.delete(send)
@@ -148,6 +197,9 @@ export async function createChannels(
   return {
     store,
     hub,
+    desk,
+    /** Safety events that were put on record. */
+    recorded,
     log,
     counted,
     /** Messages that wait to be forwarded, by namespace. */
@@ -161,10 +213,12 @@ export async function createChannels(
     pass(ms: number): void {
       time += ms
       hub.tick()
+      desk.tick()
       for (const { realtime } of workers) realtime.tick()
     },
     apply(changed: object): void {
-      for (const { realtime } of workers) realtime.apply(realtimeOptions(changed))
+      const { realtime: section, safety } = decode(changed, parts.events)
+      for (const { realtime } of workers) realtime.apply(section, safety?.events)
     },
   }
 }

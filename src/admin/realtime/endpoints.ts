@@ -11,7 +11,7 @@ import { CUT_SHORT, type Failure, fail } from "../../policies/failure.ts"
 import type { Answered } from "../../policies/policy.ts"
 import { UNAVAILABLE } from "../../realtime/channels/link.ts"
 import type { Namespace } from "../../realtime/channels/namespaces.ts"
-import { type ErrorCode, MAX_PUBLICATIONS } from "../../realtime/channels/protocol.ts"
+import { ERRORS, type ErrorCode, MAX_PUBLICATIONS } from "../../realtime/channels/protocol.ts"
 import type { Realtime } from "../../realtime/channels/realtime.ts"
 import { checkHandshake } from "../../realtime/handshake.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
@@ -142,7 +142,10 @@ async function publish(
     requestId: exchange.id,
   })
   if (typeof result === "string") return notPublished(result, namespace)
-  if ("refused" in result) return fail("FORBIDDEN", { message: result.refused })
+  if ("refused" in result) {
+    const code = result.refused === "INVALID_DATA" ? "INVALID_FIELD" : "FORBIDDEN"
+    return fail(code, { message: result.reason ?? ERRORS[result.refused].message })
+  }
   const { epoch, offset, duplicate } = result
   return json({ position: { epoch, offset }, duplicate })
 }

@@ -4,6 +4,7 @@ import { readBody } from "../../http1/read_body.ts"
 import type { Principal } from "../../identity/principal.ts"
 import type { Clock } from "../../lib/clock.ts"
 import { parseJson } from "../../lib/json_parse.ts"
+import { NORMAL, type Priority } from "../../observe/priority.ts"
 import { Exchange } from "../../upstream/exchange.ts"
 import { forward } from "../../upstream/forward.ts"
 import type { Service } from "../../upstream/upstreams.ts"
@@ -46,15 +47,24 @@ const MAX_REASON = 500
 const MAX_ANSWER_BYTES = 262_144
 const FIELDS = ["content-type", "application/json", "accept", "application/json", "user-agent", "gatehouse"]
 
-/** `find`: the service of a name, as it is now. Instances, breaker and retries are those of all other requests. */
-export function createCallService(find: (name: string) => Service | undefined, now: Clock): CallService {
+/**
+ * `find`: the service of a name, as it is now. Instances, breaker and retries are those of all other requests. `priority`:
+ * how important the calls are under load.
+ */
+export function createCallService(
+  find: (name: string) => Service | undefined,
+  now: Clock,
+  priority: Priority = NORMAL,
+): CallService {
   let underWay = 0
   return async (call, question, options) => {
     const service = find(call.service)
     if (service === undefined || underWay >= MAX_CALLS) return undefined
     underWay++
     try {
-      const forwarded = await forward(requestOf(call, question, options, now()), service, call.timeout)
+      const exchange = requestOf(call, question, options, now())
+      exchange.priority = priority
+      const forwarded = await forward(exchange, service, call.timeout)
       if (forwarded.kind !== "answer") return undefined
       const { status, body } = forwarded.answer
       const bytes = await readBody(body, MAX_ANSWER_BYTES)

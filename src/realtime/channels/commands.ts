@@ -134,7 +134,7 @@ async function publish(
     key: key === undefined ? undefined : `${principal?.id ?? clientId}:${key}`,
   })
   if (typeof result === "string") return errorText(id, result)
-  if ("refused" in result) return errorText(id, "REFUSED", result.refused)
+  if ("refused" in result) return errorText(id, result.refused, result.reason)
   const { epoch, offset, duplicate } = result
   return replyText<"publish">(id, { position: { epoch, offset }, duplicate })
 }

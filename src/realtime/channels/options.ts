@@ -3,6 +3,7 @@ import { parseRate } from "../../lib/rate.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { didYouMean } from "../../lib/suggest.ts"
 import { Duration, Size } from "../../lib/units.ts"
+import { MESSAGE_ORDER } from "../../policies/order.ts"
 import type { ServiceCall } from "./call_service.ts"
 import { compileChannelCondition } from "./condition.ts"
 
@@ -75,6 +76,20 @@ const ForwardSchema = strictObject(
   },
 )
 
+type MessagePolicies = (typeof MESSAGE_ORDER)[number]
+
+/** The options of every policy of messages, each optional, keyed by its name. */
+const MessagesSchema = strictObject(
+  Object.fromEntries(MESSAGE_ORDER.map((policy) => [policy.name, Type.Optional(policy.schema)])) as {
+    [P in MessagePolicies as P["name"]]: Type.TOptional<P["schema"]>
+  },
+  {
+    default: {},
+    description:
+      "What has a say in messages clients publish, in this order: `schema`, `rules`, then the service in `screen`. Messages of services pass.",
+  },
+)
+
 const NamespaceSchema = strictObject({
   prefix: Type.Optional(
     Type.String({
@@ -105,10 +120,11 @@ const NamespaceSchema = strictObject({
     10,
     1000,
   ),
+  messages: MessagesSchema,
   screen: Type.Optional(
     strictObject(callProperties, {
       description:
-        "A service that sees each message before it is published: `channel`, `user` and `data` as JSON. 2xx without `data` lets it through, with `data` puts that in its place; 403 refuses it, with its `message` for the sender. Without an answer nothing is published.",
+        "A service that sees each message before it is published: `channel`, `user` and `data` as JSON. 2xx without `data` lets it through, with `data` puts that in its place; 403 refuses it, with its `message` for the sender. With `escalate: { category, severity }` it becomes a safety event, too. Without an answer nothing is published.",
     }),
   ),
   forward: Type.Optional(ForwardSchema),
@@ -244,6 +260,11 @@ function checkNamespace(
   }
   if (delivery === "at_least_once" && history.size === 0)
     report("what is not kept cannot be sent again; give it a history", "delivery")
+  for (const policy of MESSAGE_ORDER) {
+    const options = namespace.messages[policy.name] as never
+    if (options !== undefined)
+      for (const message of policy.check?.(options) ?? []) report(message, "messages", policy.name)
+  }
   for (const key of ["subscribe", "publish"] as const) {
     const access = namespace[key]
     if (access === undefined) continue
@@ -276,3 +297,15 @@ function* callsOf({
 
 export const prefixOf = (name: string, { prefix }: Pick<NamespaceOptions, "prefix">): string =>
   prefix ?? `${name}:`
+
+/** Namespaces with a policy that raises safety events, and the place of that policy. */
+export function* escalatingPolicies({
+  namespaces,
+}: RealtimeOptions): Generator<readonly [namespace: string, policy: string]> {
+  for (const [name, { messages }] of Object.entries(namespaces))
+    for (const policy of MESSAGE_ORDER) {
+      const options = messages[policy.name] as never
+      if (options !== undefined && "escalates" in policy && policy.escalates?.(options))
+        yield [name, policy.name]
+    }
+}

@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox"
 import { strictObject } from "../../lib/strict_object.ts"
+import { SeveritySchema } from "../../safety/safety_event.ts"
 
 // The protocol of the realtime endpoint: JSON texts over WebSocket. A client sends commands, one object a frame or
 // several in an array; each gets one reply with its id. In between come pushes. docs/asyncapi.yaml shows the same.
@@ -175,6 +176,26 @@ export const PUSHES = {
     resubscribe: Type.Boolean(),
     reason: Type.String(),
   }),
+  /**
+   * A safety event that is about the user of this connection, or was published on a channel it is subscribed to. It comes
+   * at once, before all that waits, and to every connection; subscribers get it as a publication, too, in its order.
+   */
+  safety: strictObject({
+    push: Type.Literal("safety"),
+    /** The same in the publication (`data.safety.id`), and if it should come twice. */
+    id: Type.String(),
+    category: Type.String(),
+    severity: SeveritySchema,
+    user: Type.Optional(Type.String()),
+    session: Type.Optional(Type.String()),
+    /** Where it happened. */
+    channel: Type.Optional(Type.String()),
+    details: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    /** `api`, or `policy:` and its name. */
+    source: Type.String(),
+    /** RFC 3339. */
+    at: Type.String(),
+  }),
   /** The connection is closed next, with this close code; where a close code does not reach the client (SSE). */
   disconnect: strictObject({
     push: Type.Literal("disconnect"),
@@ -211,6 +232,7 @@ export const ERRORS = {
   TOO_LARGE: { message: "The message is larger than the namespace takes.", temporary: false },
   TOO_MANY_SUBSCRIPTIONS: { message: "The connection has too many subscriptions.", temporary: false },
   REFUSED: { message: "The message was refused.", temporary: false },
+  INVALID_DATA: { message: "The message does not have the shape its namespace wants.", temporary: false },
   UNKNOWN_METHOD: { message: "No such method is configured.", temporary: false },
   RATE_LIMITED: { message: "Too many messages; send less.", temporary: true },
   UNAVAILABLE: { message: "This cannot be done just now.", temporary: true },

@@ -70,6 +70,10 @@ export class Reader implements Client, SessionMember {
     if (!this.#over) this.#listener.send(text)
   }
 
+  alert(text: string): void {
+    this.send(text)
+  }
+
   /** It comes back with its position, or hears then that it may not. */
   ended(): void {
     this.close(4006)

@@ -3,18 +3,19 @@ import type { Clock } from "../../lib/clock.ts"
 import { parseRate } from "../../lib/rate.ts"
 import type { Log } from "../../observe/log.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
+import type { SafetyEventOptions } from "../../safety/safety_options.ts"
+import { SafetyReports, type SafetyReportsOptions } from "../safety/reports.ts"
 import type { CallService } from "./call_service.ts"
 import type { Published } from "./channel_store.ts"
 import { forwardMessage, forwardOrder } from "./forward.ts"
 import type { ForwardEvent, HubEvent } from "./hub_messages.ts"
 import { type Link, UNAVAILABLE } from "./link.ts"
+import { MessageDesk } from "./message_desk.ts"
 import { compileNamespaces, type Namespace, type Namespaces } from "./namespaces.ts"
 import type { RealtimeOptions } from "./options.ts"
 import { CONNECT_WITHIN_MS } from "./protocol.ts"
 import { Rooms } from "./rooms.ts"
-import { screenMessage } from "./screen.ts"
 import { SocketTransport } from "./socket_transport.ts"
-import { Turns } from "./turns.ts"
 import type {
   NotPublished,
   PublishOptions,
@@ -29,6 +30,8 @@ export interface RealtimeDeps {
   readonly link: Link
   readonly identity: SessionIdentity
   readonly call: CallService
+  /** How safety events come and go. */
+  readonly safety: Omit<SafetyReportsOptions, "sessions" | "log">
   readonly now: Clock
   readonly wallClock: () => number
   /** A word nobody can guess. */
@@ -38,8 +41,8 @@ export interface RealtimeDeps {
   readonly log: Log
 }
 
-/** Bytes published to topics after which sockets are looked at for what they have not read. */
-const CHECK_BYTES = 4 * 1024 * 1024
+/** Characters published to topics after which sockets are looked at for what they have not read. */
+const CHECK_CHARS = 256 * 1024
 
 /** Channels on one worker: its sessions, and the configuration in force. */
 export class Realtime implements RealtimeWorld {
@@ -47,6 +50,8 @@ export class Realtime implements RealtimeWorld {
   readonly rooms: Rooms
   readonly sessions = new Set<SessionMember>()
   readonly sockets = new Set<SocketMember>()
+  readonly slow = new Map<string, Set<SocketMember>>()
+  readonly safety: SafetyReports
   readonly identity: SessionIdentity
   readonly call: CallService
   readonly now: Clock
@@ -57,8 +62,7 @@ export class Realtime implements RealtimeWorld {
   #options: RealtimeOptions | undefined
   #settings: RealtimeSettings | undefined
   #namespaces: Namespaces = NO_NAMESPACES
-  /** One message of a caller and channel at a time, so that they stay in order. */
-  readonly #screening = new Turns<Published | NotPublished>()
+  readonly #messages: MessageDesk
   #draining = false
   #published = 0
 
@@ -71,6 +75,12 @@ export class Realtime implements RealtimeWorld {
     this.wallClock = deps.wallClock
     this.newId = deps.newId
     this.log = deps.log
+    this.safety = new SafetyReports({ ...deps.safety, sessions: this.sessions, log: deps.log })
+    this.#messages = new MessageDesk({
+      call: deps.call,
+      safety: this.safety,
+      publish: (namespace, channel, text, options) => this.#publishText(namespace, channel, text, options),
+    })
     this.rooms = new Rooms({
       link: deps.link,
       now: deps.now,
@@ -100,11 +110,13 @@ export class Realtime implements RealtimeWorld {
    * Takes the section of a new configuration. Subscriptions whose namespace is as it was stay; connections stay as long
    * as the endpoint does.
    */
-  apply(options: RealtimeOptions | undefined): void {
+  apply(options: RealtimeOptions | undefined, events: SafetyEventOptions | undefined): void {
     const before = this.#options
     const namespaces = options === undefined ? NO_NAMESPACES : compileNamespaces(options)
     this.#options = options
     this.#namespaces = namespaces
+    this.#messages.apply(options)
+    this.safety.apply(events, namespaces)
     if (options !== undefined) this.#settings = toSettings(options)
     if (before === undefined) return
     if (before.path === options?.path) this.rooms.apply(namespaces)
@@ -128,15 +140,8 @@ export class Realtime implements RealtimeWorld {
   ): Promise<Published | NotPublished> {
     const text = JSON.stringify(data)
     if (Buffer.byteLength(text) > namespace.options.max_message) return "TOO_LARGE"
-    const { screen } = namespace.options
-    if (screen === undefined || options.principal?.kind === "service")
-      return this.#publishText(namespace, channel, text, options)
-    return this.#screening.inTurn(`${options.principal?.id ?? ""} ${channel}`, async () => {
-      const seen = await screenMessage(screen, { channel, data, principal: options.principal }, this.call)
-      if (typeof seen === "string" || "refused" in seen) return seen
-      const passed = seen.data === undefined ? text : JSON.stringify(seen.data)
-      return this.#publishText(namespace, channel, passed, options)
-    })
+    if (options.principal?.kind === "service") return this.#publishText(namespace, channel, text, options)
+    return this.#messages.publish(namespace, channel, { data, text }, options)
   }
 
   async #publishText(
@@ -200,13 +205,15 @@ export class Realtime implements RealtimeWorld {
 
   #publishTopic(topic: string, frame: string): void {
     this.#deps.publish(topic, frame)
+    for (const socket of this.slow.get(topic) ?? NO_SOCKETS) socket.published(frame)
     this.#published += frame.length
-    if (this.#published < CHECK_BYTES) return
+    if (this.#published < CHECK_CHARS) return
     this.#published = 0
     for (const socket of this.sockets) socket.checkBuffer()
   }
 }
 
+const NO_SOCKETS: ReadonlySet<SocketMember> = new Set()
 const NO_NAMESPACES: Namespaces = { find: () => undefined }
 
 function toSettings(options: RealtimeOptions): RealtimeSettings {

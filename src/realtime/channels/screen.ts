@@ -1,32 +1,49 @@
-import type { Principal } from "../../identity/principal.ts"
+import { Compile } from "typebox/compile"
+import { strictObject } from "../../lib/strict_object.ts"
+import {
+  edit,
+  escalate,
+  type MessageStep,
+  type MessageVerdict,
+  type Refusal,
+  refuse,
+} from "../../policies/message_policy.ts"
+import { CategorySchema, SeveritySchema } from "../../safety/safety_event.ts"
 import { type CallService, callerView, messageIn, type ServiceCall } from "./call_service.ts"
-import { ERRORS } from "./protocol.ts"
-import type { NotPublished } from "./world.ts"
 
-/** A message before it is published. */
-export interface ScreenedMessage {
-  readonly channel: string
-  readonly data: unknown
-  /** `undefined`: nobody knows who sends it. */
-  readonly principal: Principal | undefined
+/**
+ * Shows each message to the service that screens its namespace, after all policies. Without an answer it does not pass.
+ * An answer may hold `escalate` with `category` and `severity`, whatever it says else.
+ */
+export function screenStep(screen: ServiceCall, call: CallService): MessageStep {
+  return {
+    name: "screen",
+    async message({ channel, data, principal }) {
+      const answer = await call(screen, { channel, user: callerView(principal), data })
+      if (answer === undefined || (answer.status >= 300 && answer.status !== 403)) return UNAVAILABLE
+      const verdict =
+        answer.status === 403 ? refuse("REFUSED", messageIn(answer.value)) : editIn(answer.value)
+      return escalateIn(answer.value, verdict)
+    },
+  }
 }
 
-/** It may be published; `data`: this in place of what was sent. */
-export interface Passed {
-  readonly data: unknown
-}
+const UNAVAILABLE: Refusal = Object.freeze(refuse("UNAVAILABLE"))
 
-/** Shows a message to the service that screens its namespace. Without an answer it does not pass. */
-export async function screenMessage(
-  screen: ServiceCall,
-  { channel, data, principal }: ScreenedMessage,
-  call: CallService,
-): Promise<Passed | NotPublished> {
-  const answer = await call(screen, { channel, user: callerView(principal), data })
-  if (answer === undefined || (answer.status >= 300 && answer.status !== 403)) return "UNAVAILABLE"
-  if (answer.status === 403) return { refused: messageIn(answer.value) ?? ERRORS.REFUSED.message }
-  const { value } = answer
-  return typeof value === "object" && value !== null && "data" in value ? { data: value.data } : PASSED
-}
+type Plain = ReturnType<typeof editIn> | Refusal
 
-const PASSED: Passed = Object.freeze({ data: undefined })
+const editIn = (value: unknown) =>
+  typeof value === "object" && value !== null && "data" in value ? edit(value.data) : undefined
+
+let check: { Check(value: unknown): boolean } | undefined
+
+function escalateIn(value: unknown, verdict: Plain): MessageVerdict {
+  const told = (typeof value === "object" && value !== null ? value : {}) as { readonly escalate?: unknown }
+  if (told.escalate === undefined) return verdict
+  check ??= Compile(strictObject({ category: CategorySchema, severity: SeveritySchema }))
+  // What cannot be understood must not be lost: somebody is to look.
+  const { category, severity } = check.Check(told.escalate)
+    ? (told.escalate as { category: string; severity: "low" })
+    : ({ category: "unknown", severity: "high" } as const)
+  return escalate({ category, severity, details: {} }, verdict)
+}

@@ -11,6 +11,8 @@ import type { RealtimeWorld } from "./world.ts"
 export interface Transport extends Pick<Subscriber, "send" | "join" | "part"> {
   /** Address of the client. */
   readonly address: string
+  /** Sends one JSON text before all that still waits to be sent. */
+  urgent(text: string): void
   /** Ends the connection. The session is over already. */
   close(code: CloseCode): void
 }
@@ -76,6 +78,10 @@ export class Session implements Client {
 
   send(text: string): void {
     if (this.#state !== "over") this.#transport.send(text)
+  }
+
+  alert(text: string): void {
+    if (this.#state === "connected") this.#transport.urgent(text)
   }
 
   ended(channel: string, resubscribe: boolean, reason: string): void {

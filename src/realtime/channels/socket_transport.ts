@@ -1,5 +1,6 @@
 import type { Principal } from "../../identity/principal.ts"
 import type { ClientSocket, SocketHandler } from "../socket.ts"
+import { Outgoing } from "./outgoing.ts"
 import { CLOSE_CODES, type CloseCode, mayReconnect } from "./protocol.ts"
 import { Session, type Transport } from "./session.ts"
 import type { RealtimeWorld } from "./world.ts"
@@ -13,6 +14,7 @@ const UPGRADE_MS = 10_000
 export class SocketTransport implements SocketHandler {
   readonly #world: RealtimeWorld
   readonly #session: Session
+  readonly #outgoing: Outgoing
   readonly #madeAt: number
   #client: ClientSocket | undefined
   #heardAt = 0
@@ -23,11 +25,19 @@ export class SocketTransport implements SocketHandler {
   constructor(world: RealtimeWorld, address: string, principal: Principal | undefined) {
     this.#world = world
     this.#madeAt = world.now()
+    const outgoing = new Outgoing({
+      member: this,
+      slow: world.slow,
+      maxBuffered: () => world.settings.maxBuffered,
+      onOverflow: () => this.#session.close(4001),
+    })
+    this.#outgoing = outgoing
     const transport: Transport = {
       address,
-      send: (text) => this.#send(text),
-      join: (topic) => void this.#client?.subscribe(topic),
-      part: (topic) => void this.#client?.unsubscribe(topic),
+      send: (text) => outgoing.send(text),
+      urgent: (text) => outgoing.urgent(text),
+      join: (topic) => outgoing.join(topic),
+      part: (topic) => outgoing.part(topic),
       close: (code) => this.#end(code),
     }
     this.#session = new Session(transport, world, principal)
@@ -36,6 +46,7 @@ export class SocketTransport implements SocketHandler {
 
   open(client: ClientSocket): void {
     this.#client = client
+    this.#outgoing.open(client)
     this.#heardAt = this.#world.now()
     void this.#session.start()
   }
@@ -48,7 +59,7 @@ export class SocketTransport implements SocketHandler {
   }
 
   drain(): void {
-    // What is waiting is looked at when it grows, and every second.
+    if (this.#closingAt === 0) this.#outgoing.check()
   }
 
   ping(): void {
@@ -68,10 +79,13 @@ export class SocketTransport implements SocketHandler {
     this.#over(1006)
   }
 
-  /** Whether more waits to be sent than may. */
+  /** Whether it reads too slowly to be in topics, or more waits to be sent than may. */
   checkBuffer(): void {
-    if (this.#client !== undefined && this.#client.getBufferedAmount() > this.#world.settings.maxBuffered)
-      this.#session.close(4001)
+    if (this.#closingAt === 0) this.#outgoing.check()
+  }
+
+  published(frame: string): void {
+    this.#outgoing.send(frame)
   }
 
   /** Pings what is silent and ends what is dead. Call about once a second. */
@@ -94,14 +108,6 @@ export class SocketTransport implements SocketHandler {
     }
   }
 
-  #send(text: string): void {
-    const client = this.#client
-    if (client === undefined) return
-    // 0: it could not be taken, so the order would have a hole.
-    if (client.send(text) === 0 || client.getBufferedAmount() > this.#world.settings.maxBuffered)
-      this.#session.close(4001)
-  }
-
   #end(code: CloseCode): void {
     const client = this.#client
     if (client === undefined) return
@@ -110,6 +116,7 @@ export class SocketTransport implements SocketHandler {
     // A close frame would wait behind all that is not read.
     if (code === 4001) client.terminate()
     else {
+      this.#outgoing.flush()
       client.send(JSON.stringify({ push: "disconnect", code, reason, reconnect: mayReconnect(code) }))
       client.close(code, reason)
     }
@@ -118,5 +125,6 @@ export class SocketTransport implements SocketHandler {
   #over(code: number): void {
     this.#world.sockets.delete(this)
     this.#session.over(code)
+    this.#outgoing.close()
   }
 }

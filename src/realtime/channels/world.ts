@@ -1,6 +1,7 @@
 import type { Principal } from "../../identity/principal.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Log } from "../../observe/log.ts"
+import type { AlarmedSession, SafetyReports } from "../safety/reports.ts"
 import type { CallService, ServiceCall } from "./call_service.ts"
 import type { Published } from "./channel_store.ts"
 import type { ConnectionLimits } from "./hub_messages.ts"
@@ -37,15 +38,17 @@ export interface PublishOptions {
   readonly publisher: Publisher | undefined
   /** Idempotency key, with the publisher's id before it. */
   readonly key: string | undefined
+  /** Address of the client, where it is known. */
+  readonly client?: string
   /** Of the request it came by; absent: a service that gets the message is told a new one. */
   readonly requestId?: string
 }
 
-/** Why a message was not published: a code, or what the one who refused it says. */
-export type NotPublished = ErrorCode | { readonly refused: string }
+/** Why a message was not published: a code, or one with what the one who refused it says. */
+export type NotPublished = ErrorCode | { readonly refused: ErrorCode; readonly reason: string | undefined }
 
 /** A session as the whole worker sees it. */
-export interface SessionMember {
+export interface SessionMember extends AlarmedSession {
   tick(): void
   recheck(): void
   close(code: CloseCode): void
@@ -55,6 +58,8 @@ export interface SessionMember {
 export interface SocketMember {
   tick(now: number): void
   checkBuffer(): void
+  /** Sends what is published on a topic it is in, as it has too much waiting to be in topics. */
+  published(frame: string): void
 }
 
 /** A service that answers a method, and who may ask it. */
@@ -69,6 +74,9 @@ export interface RealtimeWorld {
   readonly rooms: Rooms
   readonly sessions: Set<SessionMember>
   readonly sockets: Set<SocketMember>
+  /** Sockets that read too slowly to be in topics, by topic: what is published is sent to each of them by itself. */
+  readonly slow: Map<string, Set<SocketMember>>
+  readonly safety: SafetyReports
   readonly identity: SessionIdentity
   readonly now: Clock
   readonly wallClock: () => number
