@@ -1,21 +1,26 @@
-import { isMainThread } from "node:worker_threads"
 import { runCommand } from "./cli/command.ts"
 
-/** Whoever reads may stop early (`| head`): that is no fault. */
-function tolerateClosedPipe(stream: NodeJS.WriteStream): void {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error
-  })
+/** Writes to a stream of the process, which is made at the first text: it takes as long as the rest of the start. */
+function writeTo(name: "stdout" | "stderr"): (text: string) => void {
+  let stream: NodeJS.WriteStream | undefined
+  return (text) => {
+    if (stream === undefined) {
+      stream = process[name]
+      // Whoever reads may stop early (`| head`): that is no fault.
+      stream.on("error", (error: NodeJS.ErrnoException) => {
+        if (error.code !== "EPIPE") throw error
+      })
+    }
+    stream.write(text)
+  }
 }
 
 // A worker thread of the compiled binary has an entry point of its own.
-if (isMainThread) {
-  tolerateClosedPipe(process.stdout)
-  tolerateClosedPipe(process.stderr)
+if (Bun.isMainThread) {
   // Bytecode knows no await at the top level.
   void runCommand(process.argv.slice(2), {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    out: writeTo("stdout"),
+    err: writeTo("stderr"),
   }).then((code) => {
     process.exitCode = code
   })

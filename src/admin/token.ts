@@ -1,10 +1,10 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { late } from "../lib/late.ts"
 
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
+const digest = (text: string): Buffer => late.crypto.createHash("sha256").update(text).digest()
 
 /** A token nobody can guess: 192 random bits as base64url. */
 export function randomToken(): string {
-  return randomBytes(24).toString("base64url")
+  return late.crypto.randomBytes(24).toString("base64url")
 }
 
 /**
@@ -14,6 +14,6 @@ export function randomToken(): string {
 export function tokenCheck(token: () => string): (authorization: string | null) => boolean {
   return (authorization) => {
     const sent = /^Bearer +(.+)$/i.exec(authorization ?? "")?.[1] ?? ""
-    return timingSafeEqual(digest(sent), digest(token())) && sent !== ""
+    return late.crypto.timingSafeEqual(digest(sent), digest(token())) && sent !== ""
   }
 }

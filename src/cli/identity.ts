@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto"
 import type { AnyElysia } from "elysia"
 import type { Config } from "../config/schema.ts"
 import type { IdentityPort } from "../gateway/control_options.ts"
@@ -27,6 +26,7 @@ import type { AuthSettings } from "../identity/settings.ts"
 import { sendBySmtp } from "../identity/smtp.ts"
 import { createThrottle } from "../identity/throttle.ts"
 import { now } from "../lib/clock.ts"
+import { late } from "../lib/late.ts"
 import type { Log } from "../observe/log.ts"
 import { appendAudit } from "../safety/audit.ts"
 import { ALERT_TTL_MS, type AlertEvent, appendEvent } from "../store/events.ts"
@@ -261,7 +261,7 @@ export class ControlIdentity implements IdentityPort {
       settings,
       keys,
       wallClock,
-      randomBytes: (length) => randomBytes(length),
+      randomBytes: (length) => late.crypto.randomBytes(length),
       audit: (sql, record) => appendAudit(sql, record, wallClock()),
       revoke: (sql, each) => revocations.revoke(sql, each),
       count,

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto"
 import type { InstanceHealth } from "../admin/registry/port.ts"
 import { Elsewhere, type ElsewhereDeps } from "../gateway/elsewhere.ts"
 import { RegistryKeeper, type RegistryKeeperDeps } from "../gateway/registry_keeper.ts"
@@ -15,7 +14,7 @@ export async function openRegistry(
 ): Promise<RegistryKeeper> {
   const registry = new RegistryKeeper({
     ...deps,
-    gateway: randomBytes(6).toString("hex"),
+    gateway: randomName(),
     now,
     wallClock: Date.now,
   })
@@ -25,7 +24,7 @@ export async function openRegistry(
 
 /** Begins to tell other gateways what is out of order here, and to hear of them. */
 export function openElsewhere(deps: Pick<ElsewhereDeps, "redis" | "services" | "after">): Elsewhere {
-  const elsewhere = new Elsewhere({ ...deps, gateway: randomBytes(6).toString("hex"), now })
+  const elsewhere = new Elsewhere({ ...deps, gateway: randomName(), now })
   elsewhere.start()
   return elsewhere
 }
@@ -42,3 +41,6 @@ export function healthOf(
 
 const withoutDefaultPort = (url: string): string =>
   url.startsWith("http:") ? url.replace(/:80$/, "") : url.replace(/:443$/, "")
+
+/** A name no other gateway has. */
+const randomName = (): string => crypto.getRandomValues(Buffer.alloc(6)).toString("hex")

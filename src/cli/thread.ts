@@ -1,4 +1,3 @@
-import { pathToFileURL } from "node:url"
 import type { FromWorker } from "../gateway/protocol.ts"
 import type { StartThread } from "../gateway/supervisor.ts"
 
@@ -7,7 +6,7 @@ import type { StartThread } from "../gateway/supervisor.ts"
  * compiled it (with --bytecode it is); `Bun.main` is always inside the binary.
  */
 function workerUrl(): URL {
-  if (Bun.main.startsWith("/$bunfs/")) return new URL("./cli/worker.ts", pathToFileURL(Bun.main))
+  if (Bun.main.startsWith("/$bunfs/")) return new URL("./cli/worker.ts", Bun.pathToFileURL(Bun.main))
   return new URL("./worker.ts", import.meta.url)
 }
 

@@ -1,6 +1,6 @@
-import { isIP } from "node:net"
 import { loadOwnKeys } from "../identity/own_keys.ts"
 import type { AuthSettings } from "../identity/settings.ts"
+import { isIP } from "../lib/ip.ts"
 import { didYouMean } from "../lib/suggest.ts"
 import { originProblem } from "../policies/origins.ts"
 import { parseStoreUrl } from "../store/store_url.ts"

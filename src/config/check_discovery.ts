@@ -1,5 +1,5 @@
-import { isIP } from "node:net"
 import { isAddressRange } from "../lib/address_list.ts"
+import { isIP } from "../lib/ip.ts"
 import { parseServer } from "../upstream/discovery/dns_servers.ts"
 import type { ServiceConfig } from "../upstream/service.ts"
 import { checkServiceName } from "./check_target.ts"

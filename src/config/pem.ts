@@ -1,16 +1,17 @@
-import { X509Certificate } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
+import { late } from "../lib/late.ts"
 
 /** The first certificate of a PEM file. Throws what `unreadable` explains. */
 export function readCertificate(path: string): X509Certificate {
-  return new X509Certificate(readFileSync(path))
+  return new late.crypto.X509Certificate(readFileSync(path))
 }
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
 /** Every certificate of a PEM text, at least one. Throws `Error` on a text without and on a broken one. */
 export function parseCertificates(text: string): readonly X509Certificate[] {
-  const found = (text.match(BLOCK) ?? []).map((block) => new X509Certificate(block))
+  const found = (text.match(BLOCK) ?? []).map((block) => new late.crypto.X509Certificate(block))
   if (found.length === 0) throw new Error("reading certificates: there is none")
   return found
 }

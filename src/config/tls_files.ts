@@ -1,5 +1,6 @@
-import { createPrivateKey, X509Certificate } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
+import { late } from "../lib/late.ts"
 import { parseCertificates, unreadable } from "./pem.ts"
 import type { TlsConfig } from "./schema.ts"
 
@@ -38,8 +39,10 @@ export function readTlsFiles(tls: Pick<TlsConfig, "cert" | "key" | "client_ca">)
       return undefined
     }
   }
-  const cert = read("cert", "a PEM certificate", (text) => new X509Certificate(text))
-  const key = read("key", "a PEM private key without a passphrase", (text) => createPrivateKey(text))
+  const cert = read("cert", "a PEM certificate", (text) => new late.crypto.X509Certificate(text))
+  const key = read("key", "a PEM private key without a passphrase", (text) =>
+    late.crypto.createPrivateKey(text),
+  )
   if (cert !== undefined && key !== undefined && !cert.value.checkPrivateKey(key.value)) {
     const message = "does not belong to the certificate in server.tls.cert"
     faults.push({ setting: "key", file: tls.key, message })

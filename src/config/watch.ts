@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto"
 import { type FSWatcher, readFileSync, realpathSync, statSync, watch } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { MAX_BYTES } from "./tree.ts"
@@ -123,7 +122,7 @@ function hashFile(path: string): string | undefined {
   try {
     const status = statSync(path)
     if (!status.isFile() || status.size > MAX_BYTES) return undefined
-    return createHash("sha256").update(readFileSync(path)).digest("hex")
+    return new Bun.CryptoHasher("sha256").update(readFileSync(path)).digest("hex")
   } catch {
     // Not there, or half replaced: the next event or poll looks again.
     return undefined

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { parseCertificates } from "../config/pem.ts"
 import type { ServerConfig } from "../config/schema.ts"
@@ -8,6 +8,7 @@ import {
   isWithinValidity,
   parseCertificate,
 } from "../identity/certificate.ts"
+import { late } from "../lib/late.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
 /** The certificate of a client as a trusted proxy passes it on in a header. */
@@ -89,7 +90,7 @@ function prove(
   try {
     const sequence = BYTE_SEQUENCE.exec(text)
     // URL-encoded PEM, as nginx's $ssl_client_escaped_cert; a plus stands for itself there.
-    const x509 = new X509Certificate(
+    const x509 = new late.crypto.X509Certificate(
       sequence === null ? decodeURIComponent(text) : Buffer.from(sequence[1]!, "base64"),
     )
     if (!isForClients(x509)) return undefined

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto"
 import type { JsonObject } from "../lib/json_object.ts"
+import { late } from "../lib/late.ts"
 import type { Principal } from "./principal.ts"
 import type { Grants } from "./roles.ts"
 import type { AuthSettings } from "./settings.ts"
@@ -128,7 +128,7 @@ function foreignTokenId({ iss, sub, jti }: JsonObject): string {
 
 /** 132 bits of it. */
 const shortHash = (...parts: readonly unknown[]): string =>
-  createHash("sha256").update(JSON.stringify(parts)).digest("base64url").slice(0, 22)
+  late.crypto.createHash("sha256").update(JSON.stringify(parts)).digest("base64url").slice(0, 22)
 
 /** One of the tiers; the first for anything else. */
 export function tierOf(tier: unknown, tiers: readonly string[]): string {

@@ -1,4 +1,5 @@
-import { constants, type KeyObject, sign, timingSafeEqual, verify } from "node:crypto"
+import type { KeyObject } from "node:crypto"
+import { late } from "../lib/late.ts"
 import type { AlgorithmName } from "./settings.ts"
 
 export type Algorithm = AlgorithmName
@@ -44,7 +45,8 @@ function hmac(hash: Hash, hashBytes: number): AlgorithmInfo {
       // Copies of one hasher: the secret is scheduled only once.
       const keyed = hasher(key)
       return (input, signature) =>
-        signature.length === hashBytes && timingSafeEqual(keyed.copy().update(input).digest(), signature)
+        signature.length === hashBytes &&
+        late.crypto.timingSafeEqual(keyed.copy().update(input).digest(), signature)
     },
     signer(key) {
       const keyed = hasher(key)
@@ -66,11 +68,11 @@ function unfitRsa(key: KeyObject): string | undefined {
 function rsa(hash: Hash, scheme: "pkcs1" | "pss"): AlgorithmInfo {
   const withKey = (key: KeyObject) =>
     scheme === "pkcs1"
-      ? { key, padding: constants.RSA_PKCS1_PADDING }
+      ? { key, padding: late.crypto.constants.RSA_PKCS1_PADDING }
       : {
           key,
-          padding: constants.RSA_PKCS1_PSS_PADDING,
-          saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+          padding: late.crypto.constants.RSA_PKCS1_PSS_PADDING,
+          saltLength: late.crypto.constants.RSA_PSS_SALTLEN_DIGEST,
         }
   return {
     kty: "RSA",
@@ -80,11 +82,12 @@ function rsa(hash: Hash, scheme: "pkcs1" | "pss"): AlgorithmInfo {
       const input = withKey(key)
       const signatureBytes = Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8)
       return (text, signature) =>
-        signature.length === signatureBytes && verify(hash, Buffer.from(text, "latin1"), input, signature)
+        signature.length === signatureBytes &&
+        late.crypto.verify(hash, Buffer.from(text, "latin1"), input, signature)
     },
     signer(key) {
       const input = withKey(key)
-      return (text) => sign(hash, Buffer.from(text, "latin1"), input)
+      return (text) => late.crypto.sign(hash, Buffer.from(text, "latin1"), input)
     },
   }
 }
@@ -111,11 +114,11 @@ function ecdsa(hash: Hash, crv: string, namedCurve: string, numberBytes: number)
         // Zero fits any message in a careless implementation (CVE-2022-21449).
         !isZero(signature, 0, numberBytes) &&
         !isZero(signature, numberBytes, 2 * numberBytes) &&
-        verify(hash, Buffer.from(text, "latin1"), input, signature)
+        late.crypto.verify(hash, Buffer.from(text, "latin1"), input, signature)
     },
     signer(key) {
       const input = { key, dsaEncoding: "ieee-p1363" } as const
-      return (text) => sign(hash, Buffer.from(text, "latin1"), input)
+      return (text) => late.crypto.sign(hash, Buffer.from(text, "latin1"), input)
     },
   }
 }
@@ -126,8 +129,8 @@ const ed25519: AlgorithmInfo = {
   crv: "Ed25519",
   unfit: (key) => (key.asymmetricKeyType === "ed25519" ? undefined : "is not an Ed25519 key"),
   verifier: (key) => (text, signature) =>
-    signature.length === 64 && verify(null, Buffer.from(text, "latin1"), key, signature),
-  signer: (key) => (text) => sign(null, Buffer.from(text, "latin1"), key),
+    signature.length === 64 && late.crypto.verify(null, Buffer.from(text, "latin1"), key, signature),
+  signer: (key) => (text) => late.crypto.sign(null, Buffer.from(text, "latin1"), key),
 }
 
 /** Every algorithm there is. `none` is not one. */

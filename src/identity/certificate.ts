@@ -1,4 +1,5 @@
-import { X509Certificate } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
+import { late } from "../lib/late.ts"
 
 /** What a verified client certificate says of its holder. Plain data: it can be posted to another thread. */
 export interface ClientCertificate {
@@ -27,7 +28,7 @@ const ANY_USAGE = "2.5.29.37.0"
 
 /** `text`: PEM. Throws `Error` on what is no certificate. Says nothing of whether it can be trusted. */
 export function parseCertificate(from: X509Certificate | string): ClientCertificate {
-  const x509 = typeof from === "string" ? new X509Certificate(from) : from
+  const x509 = typeof from === "string" ? new late.crypto.X509Certificate(from) : from
   const names = alternativeNames(x509.subjectAltName ?? "")
   return Object.freeze({
     subject: distinguishedName(x509.subject),

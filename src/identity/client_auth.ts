@@ -1,4 +1,4 @@
-import { timingSafeEqual } from "node:crypto"
+import { late } from "../lib/late.ts"
 import { sessionOfClient } from "./clients.ts"
 import type { Asking, IdentityContext } from "./context.ts"
 import { hashOfToken } from "./opaque_token.ts"
@@ -84,5 +84,5 @@ export async function authenticateClient(
 /** Both are hashes in hex. */
 function isSame(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)]
-  return a.length === b.length && timingSafeEqual(a, b)
+  return a.length === b.length && late.crypto.timingSafeEqual(a, b)
 }

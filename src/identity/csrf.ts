@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto"
+import { late } from "../lib/late.ts"
 
 const LABEL = "gatehouse csrf 1"
 
@@ -7,5 +7,5 @@ const LABEL = "gatehouse csrf 1"
  * so nothing is kept for it, and of no use to find that token. 43 characters of base64url.
  */
 export function csrfToken(sessionToken: string): string {
-  return createHmac("sha256", sessionToken).update(LABEL).digest("base64url")
+  return late.crypto.createHmac("sha256", sessionToken).update(LABEL).digest("base64url")
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto"
+import { late } from "../lib/late.ts"
 import type { Sql } from "../store/sql.ts"
 import { type Actor, recordOf } from "./accounts.ts"
 import type { IdentityContext } from "./context.ts"
@@ -93,7 +93,7 @@ async function activeOnly(sql: Sql, user: User): Promise<FederatedAccount> {
  */
 function newUser(context: IdentityContext, { name, settings }: ProviderSource, claims: ProviderClaims): User {
   const at = context.wallClock()
-  const hash = createHash("sha256").update(`${settings.issuer} ${claims.subject}`).digest("hex")
+  const hash = late.crypto.createHash("sha256").update(`${settings.issuer} ${claims.subject}`).digest("hex")
   return {
     id: newUserId(at),
     login: `${name}:${hash}`,

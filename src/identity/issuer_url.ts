@@ -1,4 +1,4 @@
-import { isIP } from "node:net"
+import { isIP } from "../lib/ip.ts"
 
 /**
  * Why keys must not be fetched from there, as the end of a sentence about the URL; `undefined`: they may. Who

@@ -1,4 +1,5 @@
-import { createPublicKey, type KeyObject } from "node:crypto"
+import type { KeyObject } from "node:crypto"
+import { late } from "../lib/late.ts"
 import { ALGORITHMS, type Algorithm } from "./algorithms.ts"
 import { MAX_KID_LENGTH, type VerifyKey, verifyKey } from "./keys.ts"
 
@@ -55,7 +56,7 @@ function publicKey({ kty, n, e, crv, x, y }: Fields): KeyObject | undefined {
   const members = kty === "RSA" ? { kty, n, e } : kty === "EC" ? { kty, crv, x, y } : { kty, crv, x }
   for (const member of Object.values(members)) if (typeof member !== "string") return undefined
   try {
-    return createPublicKey({ key: members as { kty: string }, format: "jwk" })
+    return late.crypto.createPublicKey({ key: members as { kty: string }, format: "jwk" })
   } catch {
     // Not a point of the curve, an unknown curve, no number: all the same to the caller.
     return undefined

@@ -1,13 +1,6 @@
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  createSecretKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from "node:crypto"
+import type { KeyObject } from "node:crypto"
 import type { JWK } from "jose"
+import { late } from "../lib/late.ts"
 import { ALGORITHMS, type Algorithm, type Sign, type Verify } from "./algorithms.ts"
 import type { PlainKey } from "./messages.ts"
 
@@ -49,7 +42,7 @@ export function verifyKey(key: KeyObject, alg: Algorithm, kid: string | undefine
 
 function keyPair(key: KeyObject, alg: Algorithm, kid: string | undefined): ImportedKey {
   const secret = key.type === "secret"
-  const open = key.type === "private" ? createPublicKey(key) : key
+  const open = key.type === "private" ? late.crypto.createPublicKey(key) : key
   const unfit = ALGORITHMS[alg].unfit(open)
   if (unfit !== undefined) return refused(`${unfit}, which ${alg} needs`)
   const name = kid ?? (secret ? undefined : thumbprint(open))
@@ -73,7 +66,7 @@ export function importSecret(
     if (secret.includes("-----BEGIN ")) return refused(`is a PEM key; ${alg} needs a secret`)
     if (PLACEHOLDER.test(secret)) return refused("is a placeholder that everybody knows")
   }
-  const key = createSecretKey(bytes)
+  const key = late.crypto.createSecretKey(bytes)
   if (ALGORITHMS[alg].unfit(key) === undefined && new Set(bytes).size < MIN_DISTINCT_BYTES)
     return refused("repeats a few characters: it can be guessed")
   return keyPair(key, alg, kid)
@@ -82,7 +75,9 @@ export function importSecret(
 /** A private key (PKCS #8, PKCS #1, SEC 1) or a public one (SPKI, PKCS #1). Without `kid` it is the thumbprint. */
 export function importPem(pem: string, alg: Algorithm, kid: string | undefined): ImportedKey {
   if (ALGORITHMS[alg].kty === "oct") return refused(`is a PEM key; ${alg} needs a secret`)
-  const create = /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem) ? createPrivateKey : createPublicKey
+  const create = /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)
+    ? late.crypto.createPrivateKey
+    : late.crypto.createPublicKey
   let key: KeyObject
   try {
     key = create(pem)
@@ -110,18 +105,18 @@ export function fromPlain(plain: PlainKey): {
 }
 
 function keyOfJwk(jwk: JWK): KeyObject {
-  if (jwk.kty === "oct") return createSecretKey(Buffer.from(jwk.k ?? "", "base64url"))
+  if (jwk.kty === "oct") return late.crypto.createSecretKey(Buffer.from(jwk.k ?? "", "base64url"))
   const key = jwk as JsonWebKey
   return jwk.d === undefined
-    ? createPublicKey({ key, format: "jwk" })
-    : createPrivateKey({ key, format: "jwk" })
+    ? late.crypto.createPublicKey({ key, format: "jwk" })
+    : late.crypto.createPrivateKey({ key, format: "jwk" })
 }
 
 /** RFC 7638 thumbprint of a public key: SHA-256 of its members in one spelling, as base64url. */
 export function thumbprint(key: KeyObject): string {
   const { crv, e, kty, n, x, y } = key.export({ format: "jwk" })
   // The order is that of the RFC, and members the kind of key does not have are left out.
-  return createHash("sha256").update(JSON.stringify({ crv, e, kty, n, x, y })).digest("base64url")
+  return late.crypto.createHash("sha256").update(JSON.stringify({ crv, e, kty, n, x, y })).digest("base64url")
 }
 
 /** A JSON Web Key Set (RFC 7517 section 5) to publish: public parts only, never a secret; each key id once. */
@@ -141,12 +136,12 @@ export function generateKey(alg: Algorithm): string {
   const pem = (key: KeyObject) => key.export({ type: "pkcs8", format: "pem" }).toString()
   switch (kty) {
     case "oct":
-      return randomBytes(Number(alg.slice(2)) / 8).toString("base64url")
+      return late.crypto.randomBytes(Number(alg.slice(2)) / 8).toString("base64url")
     case "RSA":
-      return pem(generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey)
+      return pem(late.crypto.generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey)
     case "EC":
-      return pem(generateKeyPairSync("ec", { namedCurve: crv! }).privateKey)
+      return pem(late.crypto.generateKeyPairSync("ec", { namedCurve: crv! }).privateKey)
     case "OKP":
-      return pem(generateKeyPairSync("ed25519").privateKey)
+      return pem(late.crypto.generateKeyPairSync("ed25519").privateKey)
   }
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { toAccessClaims } from "./access_claims.ts"
 import type { SigningKey } from "./keys.ts"
 import type { Principal } from "./principal.ts"
@@ -45,7 +44,18 @@ export class ServiceTokens {
   #sign(principal: Principal, service: string, key: SigningKey, issuedAt: number): string {
     const { id, kind, roles, scopes, tier, sessionId, parentId, ageLimit, blockedContent } = principal
     const claims = toAccessClaims(
-      { id, kind, roles, scopes, tier, sessionId, tokenId: randomUUID(), parentId, ageLimit, blockedContent },
+      {
+        id,
+        kind,
+        roles,
+        scopes,
+        tier,
+        sessionId,
+        tokenId: crypto.randomUUID(),
+        parentId,
+        ageLimit,
+        blockedContent,
+      },
       { issuer: this.#issuer, audience: service, issuedAt, expiresAt: issuedAt + LIFE_MS },
     )
     return signJwt({ ...claims, kind, amr: [principal.method] }, key, TYPE)

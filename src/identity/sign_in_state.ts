@@ -1,5 +1,5 @@
-import { hkdfSync } from "node:crypto"
 import { jwt } from "@elysiajs/jwt"
+import { late } from "../lib/late.ts"
 import type { IdentityContext } from "./context.ts"
 import type { SigningKey } from "./keys.ts"
 import { hashOfToken, newOpaqueToken } from "./opaque_token.ts"
@@ -77,7 +77,7 @@ export class StateSeal {
 
 function pluginOf({ key }: SigningKey) {
   const material = key.type === "secret" ? key.export() : key.export({ type: "pkcs8", format: "der" })
-  const secret = new Uint8Array(hkdfSync("sha256", material, "", LABEL, 32))
+  const secret = new Uint8Array(late.crypto.hkdfSync("sha256", material, "", LABEL, 32))
   return jwt({ name: "signIn", secret, alg: "HS256", typ: TYP })
 }
 

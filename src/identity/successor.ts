@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto"
+import { late } from "../lib/late.ts"
 
 const CIPHER = "aes-256-gcm"
 const KEY_BYTES = 32
@@ -17,7 +17,7 @@ export function sealSuccessor(
   randomBytes: (count: number) => Uint8Array,
 ): string {
   const nonce = randomBytes(NONCE_BYTES)
-  const cipher = createCipheriv(CIPHER, keyOf(token), nonce).setAAD(Buffer.from(sessionId))
+  const cipher = late.crypto.createCipheriv(CIPHER, keyOf(token), nonce).setAAD(Buffer.from(sessionId))
   const sealed = [nonce, cipher.update(successor, "utf8"), cipher.final(), cipher.getAuthTag()]
   return Buffer.concat(sealed).toString("base64url")
 }
@@ -26,7 +26,7 @@ export function sealSuccessor(
 export function openSuccessor(token: string, sealed: string, sessionId: string): string {
   const bytes = Buffer.from(sealed, "base64url")
   const tagAt = bytes.length - TAG_BYTES
-  const decipher = createDecipheriv(CIPHER, keyOf(token), bytes.subarray(0, NONCE_BYTES), {
+  const decipher = late.crypto.createDecipheriv(CIPHER, keyOf(token), bytes.subarray(0, NONCE_BYTES), {
     authTagLength: TAG_BYTES,
   })
   decipher.setAAD(Buffer.from(sessionId)).setAuthTag(bytes.subarray(tagAt))
@@ -34,4 +34,4 @@ export function openSuccessor(token: string, sealed: string, sessionId: string):
 }
 
 const keyOf = (token: string): Uint8Array =>
-  new Uint8Array(hkdfSync("sha256", token, new Uint8Array(0), LABEL, KEY_BYTES))
+  new Uint8Array(late.crypto.hkdfSync("sha256", token, new Uint8Array(0), LABEL, KEY_BYTES))

@@ -1,5 +1,5 @@
-import { createHmac } from "node:crypto"
 import { clientNetwork } from "../lib/client_network.ts"
+import { late } from "../lib/late.ts"
 import type { IdentityContext } from "./context.ts"
 import { FailureBatch } from "./failure_batch.ts"
 import { recordFailures } from "./record_failures.ts"
@@ -67,7 +67,7 @@ export function createThrottle(context: IdentityContext): Throttle {
     return { free: free_attempts, max: Math.min(attempts, longest) }
   }
   const subjectOf = (act: ThrottledAct, kind: string, what: string) =>
-    createHmac("sha256", throttleKey(context)).update(`${act} ${kind} ${what}`).digest("hex")
+    late.crypto.createHmac("sha256", throttleKey(context)).update(`${act} ${kind} ${what}`).digest("hex")
 
   async function reserve(subject: string, limit: Limit): Promise<number | undefined> {
     const row = await store.get<Row>(RESERVE, [
@@ -164,5 +164,5 @@ function throttleKey({ keys }: IdentityContext): Buffer | string {
   const key = keys().sign?.key
   if (key === undefined) return NO_KEY
   const secret = key.type === "secret" ? key.export() : key.export({ type: "pkcs8", format: "der" })
-  return createHmac("sha256", NO_KEY).update(secret).digest()
+  return late.crypto.createHmac("sha256", NO_KEY).update(secret).digest()
 }

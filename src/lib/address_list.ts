@@ -1,4 +1,6 @@
-import { BlockList, type IPVersion, isIPv4, isIPv6 } from "node:net"
+import type { BlockList, IPVersion } from "node:net"
+import { isIPv4, isIPv6 } from "./ip.ts"
+import { late } from "./late.ts"
 
 interface Range {
   readonly address: string
@@ -8,19 +10,27 @@ interface Range {
 
 /** IP addresses and CIDR ranges, of both versions. An entry that is neither matches nothing. */
 export class AddressList {
-  readonly #list = new BlockList()
+  readonly #ranges: readonly Range[]
+  /** Made when it is asked for the first time. */
+  #list: BlockList | undefined
 
   constructor(entries: readonly string[]) {
-    for (const entry of entries) {
-      const range = parseRange(entry)
-      if (range !== undefined) this.#list.addSubnet(range.address, range.bits, range.family)
-    }
+    this.#ranges = entries.flatMap((entry) => parseRange(entry) ?? [])
   }
 
   /** `false` for what is no IP address. */
   has(address: string): boolean {
-    if (isIPv4(address)) return this.#list.check(address, "ipv4")
-    return isIPv6(address) && this.#list.check(address, "ipv6")
+    if (this.#ranges.length === 0) return false
+    if (isIPv4(address)) return this.#all().check(address, "ipv4")
+    return isIPv6(address) && this.#all().check(address, "ipv6")
+  }
+
+  #all(): BlockList {
+    if (this.#list === undefined) {
+      this.#list = new late.net.BlockList()
+      for (const { address, bits, family } of this.#ranges) this.#list.addSubnet(address, bits, family)
+    }
+    return this.#list
   }
 }
 

@@ -1,17 +1,18 @@
 import type { Transform } from "node:stream"
-import zlib from "node:zlib"
 import type { BodySink, BodySource } from "../http1/body.ts"
+import { late } from "../lib/late.ts"
 
 /** Content codings the gateway writes, the preferred one first. */
 export const CODINGS = ["zstd", "br", "gzip", "deflate"] as const
 export type Coding = (typeof CODINGS)[number]
 
-const C = zlib.constants
 const GZIP_LEVEL = 4
 /** Below this, zlib at its fastest beats libdeflate's start-up cost. */
 const TINY_BYTES = 8192
-const BROTLI = { [C.BROTLI_PARAM_QUALITY]: 4, [C.BROTLI_PARAM_LGWIN]: 19 }
-const ZSTD = { [C.ZSTD_c_compressionLevel]: 3 }
+const brotli = () => {
+  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN } = late.zlib.constants
+  return { [BROTLI_PARAM_QUALITY]: 4, [BROTLI_PARAM_LGWIN]: 19 }
+}
 
 /** Encodes a small body at once, on the calling thread: for bodies up to 64 KB, some 0.2 ms. */
 export function encode(coding: Coding, body: Uint8Array): Uint8Array {
@@ -19,25 +20,30 @@ export function encode(coding: Coding, body: Uint8Array): Uint8Array {
     case "zstd":
       return Bun.zstdCompressSync(body as Uint8Array<ArrayBuffer>, { level: 3 })
     case "br":
-      return zlib.brotliCompressSync(body, { params: BROTLI })
+      return late.zlib.brotliCompressSync(body, { params: brotli() })
     case "gzip":
       return body.byteLength < TINY_BYTES
-        ? zlib.gzipSync(body, { level: 1 })
+        ? late.zlib.gzipSync(body, { level: 1 })
         : Bun.gzipSync(body as Uint8Array<ArrayBuffer>, { level: 1, library: "libdeflate" })
     case "deflate":
       // HTTP's "deflate" is the zlib format (RFC 9110 section 8.4.1.2); Bun.deflateSync writes the raw one.
-      return zlib.deflateSync(body, { level: 1 })
+      return late.zlib.deflateSync(body, { level: 1 })
   }
 }
 
 /** `flushing`: whatever was written can be decoded at once, for bodies made while they are sent. */
 function createEncoder(coding: Coding, flushing: boolean): Transform {
+  const { zlib } = late
+  const C = zlib.constants
   switch (coding) {
     case "zstd":
-      return zlib.createZstdCompress({ params: ZSTD, flush: flushing ? C.ZSTD_e_flush : C.ZSTD_e_continue })
+      return zlib.createZstdCompress({
+        params: { [C.ZSTD_c_compressionLevel]: 3 },
+        flush: flushing ? C.ZSTD_e_flush : C.ZSTD_e_continue,
+      })
     case "br":
       return zlib.createBrotliCompress({
-        params: BROTLI,
+        params: brotli(),
         flush: flushing ? C.BROTLI_OPERATION_FLUSH : C.BROTLI_OPERATION_PROCESS,
       })
     case "gzip":

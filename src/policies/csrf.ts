@@ -1,7 +1,7 @@
-import { timingSafeEqual } from "node:crypto"
 import { csrfToken } from "../identity/csrf.ts"
 import { readSessionCookie, sessionCookieName } from "../identity/session_cookie.ts"
 import type { AuthSettings } from "../identity/settings.ts"
+import { late } from "../lib/late.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { type Failure, fail } from "./failure.ts"
 import { compileOrigins } from "./origins.ts"
@@ -52,5 +52,5 @@ function isOwn(origin: string, { scheme, host }: Exchange): boolean {
 function isSame(given: string, right: string): boolean {
   const bytes = Buffer.from(given)
   const wanted = Buffer.from(right)
-  return bytes.length === wanted.length && timingSafeEqual(bytes, wanted)
+  return bytes.length === wanted.length && late.crypto.timingSafeEqual(bytes, wanted)
 }

@@ -1,11 +1,10 @@
-import { promisify } from "node:util"
-import zlib from "node:zlib"
+import { late } from "../lib/late.ts"
 
-const DECODERS = new Map([
-  ["gzip", promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip)],
-  ["x-gzip", promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip)],
-  ["deflate", promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.inflate)],
-  ["br", promisify<Uint8Array, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress)],
+const DECODERS: ReadonlyMap<string, "gunzip" | "inflate" | "brotliDecompress"> = new Map([
+  ["gzip", "gunzip"],
+  ["x-gzip", "gunzip"],
+  ["deflate", "inflate"],
+  ["br", "brotliDecompress"],
 ])
 
 /** Content codings of request bodies the gateway can look into. */
@@ -33,7 +32,14 @@ export async function decodeBody(
   const decoder = DECODERS.get(contentEncoding.trim().toLowerCase())
   if (decoder === undefined) return "malformed"
   try {
-    return await decoder(bytes, { maxOutputLength: Math.max(1, maxBytes) })
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+    const done = (error: Error | null, decoded: Uint8Array): void =>
+      error === null ? resolve(decoded) : reject(error)
+    const options = { maxOutputLength: Math.max(1, maxBytes) }
+    const { zlib } = late
+    if (decoder === "brotliDecompress") zlib.brotliDecompress(bytes, options, done)
+    else zlib[decoder](bytes, options, done)
+    return await promise
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE" ? "too_large" : "malformed"
   }

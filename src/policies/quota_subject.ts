@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto"
 import type { Principal } from "../identity/principal.ts"
+import { late } from "../lib/late.ts"
 
 /** Longest text of a subject; of a longer one its hash is kept. */
 const MAX_LENGTH = 200
@@ -31,7 +31,7 @@ export function compileSubject(by: string, own: string | undefined): SubjectOf {
 function textOf(kind: string, { issuer }: Principal, own: string | undefined, id: string): string {
   const text = issuer === own ? `${kind}:${part(id)}` : `${kind}:${part(issuer)}:${part(id)}`
   if (text.length <= MAX_LENGTH) return text
-  return `${kind.slice(0, 40)}:#${createHash("sha256").update(text).digest("hex")}`
+  return `${kind.slice(0, 40)}:#${late.crypto.createHash("sha256").update(text).digest("hex")}`
 }
 
 /** Without ":" and control characters. Half of a surrogate pair cannot be written; it becomes U+FFFD. */

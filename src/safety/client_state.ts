@@ -1,5 +1,5 @@
-import { isIP } from "node:net"
 import { clientNetwork } from "../lib/client_network.ts"
+import { isIP } from "../lib/ip.ts"
 import { VIOLATIONS } from "../observe/catalogue.ts"
 import type { BlockReason, ClientState } from "./block.ts"
 

@@ -1,5 +1,5 @@
-import { isIP } from "node:net"
 import type { Clock } from "../lib/clock.ts"
+import { isIP } from "../lib/ip.ts"
 import type { Address } from "./address.ts"
 import { Ask, type AskHolder, type UpstreamRequest } from "./ask.ts"
 import { Connection } from "./connection.ts"

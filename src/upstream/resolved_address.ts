@@ -1,6 +1,6 @@
-import { lookup } from "node:dns/promises"
-import { isIP } from "node:net"
 import type { Clock } from "../lib/clock.ts"
+import { isIP } from "../lib/ip.ts"
+import { late } from "../lib/late.ts"
 import type { Address, NameResolver } from "./address.ts"
 import { isLinkLocal } from "./link_local.ts"
 
@@ -13,7 +13,7 @@ const RETRY_MS = 1000
 export type LookUp = (name: string) => Promise<readonly string[]>
 
 export const lookUpName: LookUp = async (name) =>
-  (await lookup(name, { all: true, order: "ipv4first" })).map(({ address }) => address)
+  (await late.dns.lookup(name, { all: true, order: "ipv4first" })).map(({ address }) => address)
 
 export interface ResolverDeps {
   readonly lookUp: LookUp

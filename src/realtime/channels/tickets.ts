@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto"
 import type { Principal } from "../../identity/principal.ts"
+import { late } from "../../lib/late.ts"
 import type { ChannelStore } from "./channel_store.ts"
 
 /**
@@ -31,4 +31,5 @@ export class Tickets {
   }
 }
 
-const keyOf = (ticket: string): string => `ticket:${createHash("sha256").update(ticket).digest("hex")}`
+const keyOf = (ticket: string): string =>
+  `ticket:${late.crypto.createHash("sha256").update(ticket).digest("hex")}`

@@ -1,29 +1,31 @@
-import { BlockList, isIP, isIPv6 } from "node:net"
 import { AddressList } from "../../lib/address_list.ts"
+import { isIP } from "../../lib/ip.ts"
 import { parseAddress } from "../address.ts"
 import { isLinkLocal } from "../link_local.ts"
 
 /** Addresses that stand for this machine or for nobody in particular, by version. */
-const SPECIAL = new BlockList()
-for (const [range, bits] of [
-  ["0.0.0.0", 8],
-  ["127.0.0.0", 8],
-  ["224.0.0.0", 3],
-  ["169.254.0.0", 16],
-] as const) {
-  SPECIAL.addSubnet(range, bits)
-  // The same in IPv6: mapped, and translated (RFC 6052).
-  SPECIAL.addSubnet(`::ffff:${range}`, 96 + bits, "ipv6")
-  SPECIAL.addSubnet(`64:ff9b::${range}`, 96 + bits, "ipv6")
-  // And by 6to4 (RFC 3056).
+const SPECIAL = new AddressList([
+  ...spellings("0.0.0.0", 8),
+  ...spellings("127.0.0.0", 8),
+  ...spellings("224.0.0.0", 3),
+  ...spellings("169.254.0.0", 16),
+  // Translated at a place of the network's own, with any of those in it (RFC 8215).
+  "64:ff9b:1::/48",
+  // "::", "::1" and what is compatible with IPv4 (RFC 4291, long out of use).
+  "::/96",
+  "ff00::/8",
+])
+
+/** An IPv4 range and the same in IPv6: mapped, translated (RFC 6052) and by 6to4 (RFC 3056). */
+function spellings(range: string, bits: number): readonly string[] {
   const [a, b] = range.split(".").map(Number) as [number, number]
-  SPECIAL.addSubnet(`2002:${((a << 8) | b).toString(16)}::`, 16 + bits, "ipv6")
+  return [
+    `${range}/${bits}`,
+    `::ffff:${range}/${96 + bits}`,
+    `64:ff9b::${range}/${96 + bits}`,
+    `2002:${((a << 8) | b).toString(16)}::/${16 + bits}`,
+  ]
 }
-// Translated at a place of the network's own, with any of those in it (RFC 8215).
-SPECIAL.addSubnet("64:ff9b:1::", 48, "ipv6")
-// "::", "::1" and what is compatible with IPv4 (RFC 4291, long out of use).
-SPECIAL.addSubnet("::", 96, "ipv6")
-SPECIAL.addSubnet("ff00::", 8, "ipv6")
 
 /** Metadata services that are not link-local: Azure, Alibaba, Oracle, Google. */
 const METADATA = new AddressList(["168.63.129.16", "100.100.100.200", "192.0.0.192", "fd20:ce::254"])
@@ -43,11 +45,7 @@ export class AddressRule {
   /** Whether no connection may go to this IP address. */
   refuses(address: string): boolean {
     if (this.#allowed.has(address)) return false
-    return (
-      isLinkLocal(address) ||
-      METADATA.has(address) ||
-      SPECIAL.check(address, isIPv6(address) ? "ipv6" : "ipv4")
-    )
+    return isLinkLocal(address) || METADATA.has(address) || SPECIAL.has(address)
   }
 
   /**

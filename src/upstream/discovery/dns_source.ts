@@ -1,5 +1,5 @@
-import { isIPv6 } from "node:net"
 import type { Clock } from "../../lib/clock.ts"
+import { isIPv6 } from "../../lib/ip.ts"
 import type { Log } from "../../observe/log.ts"
 import type { DnsClient, SrvRecord } from "./resolver.ts"
 import type { DnsConfig } from "./settings.ts"

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto"
-import { isIPv6 } from "node:net"
 import Type, { type StaticDecode } from "typebox"
 import { compileLate } from "../../lib/compile_late.ts"
+import { isIPv6 } from "../../lib/ip.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
+import { late } from "../../lib/late.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { parseDuration } from "../../lib/units.ts"
 import { parseAddress } from "../address.ts"
@@ -82,7 +82,7 @@ const unfit = (field: string, message: string): Unfit => ({ kind: "unfit", field
 
 /** Id of an instance: the same wherever and however often it is registered. */
 export function instanceId(service: string, url: string): string {
-  return createHash("sha256").update(`${service}\n${url}`).digest("hex").slice(0, 16)
+  return late.crypto.createHash("sha256").update(`${service}\n${url}`).digest("hex").slice(0, 16)
 }
 
 export interface Registrar {

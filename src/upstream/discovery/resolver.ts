@@ -1,4 +1,5 @@
-import { Resolver } from "node:dns/promises"
+import type { Resolver } from "node:dns/promises"
+import { late } from "../../lib/late.ts"
 import { parseServer } from "./dns_servers.ts"
 
 /** Addresses of a name, and how long they hold. */
@@ -31,7 +32,7 @@ export function createDnsClient(servers: readonly string[]): DnsClient {
   const parsed = servers.flatMap((each) => parseServer(each) ?? [])
   // A resolver keeps answers for their TTL, and says the whole TTL again each time: a new one asks the server.
   const open = (): Resolver => {
-    const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES })
+    const resolver = new late.dns.Resolver({ timeout: TIMEOUT_MS, tries: TRIES })
     if (parsed.length > 0) resolver.setServers(parsed)
     return resolver
   }
