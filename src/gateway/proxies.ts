@@ -1,5 +1,5 @@
-import { isIPv4, isIPv6 } from "node:net"
 import { AddressList } from "../lib/address_list.ts"
+import { isIPv4, isIPv6 } from "../lib/ip.ts"
 import { canonicalHost } from "../lib/target.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 
@@ -30,27 +30,29 @@ const MAX_HOPS = 32
  * Tells whether the peer is trusted.
  */
 export function settleClient(exchange: Exchange, proxies: TrustedProxies): boolean {
-  const { arrival, requestEdits } = exchange
-  const { peer } = arrival
-  let chain = peer
-  let host = exchange.host
-  const trusted = proxies.trusts(peer)
-  if (trusted) {
-    const hops = believedHops(exchange.header("x-forwarded-for") ?? "", proxies)
-    if (hops.length > 0) {
-      exchange.client = hops[0]!
-      chain = `${hops.join(", ")}, ${peer}`
+  const { arrival, requestEdits, host } = exchange
+  const { peer, kept } = arrival
+  if (!proxies.trusts(peer)) {
+    let told = kept?.forwarded
+    if (told?.host !== host) {
+      told = { host, lines: forwardedLines(peer, exchange.scheme, host) }
+      if (kept !== undefined) kept.forwarded = told
     }
-    const scheme = exchange.header("x-forwarded-proto")
-    if (scheme === "http" || scheme === "https") exchange.scheme = scheme
-    host = canonicalHost(exchange.header("x-forwarded-host") ?? "") ?? host
+    requestEdits.put(NAMES, told.lines)
+    return false
   }
-  // Addresses and a host in canonical form: no value can end its line.
-  requestEdits.put(
-    NAMES,
-    `x-forwarded-for: ${chain}\r\nx-forwarded-proto: ${exchange.scheme}\r\nx-forwarded-host: ${host}\r\n`,
-  )
-  return trusted
+  const hops = believedHops(exchange.header("x-forwarded-for") ?? "", proxies)
+  if (hops.length > 0) exchange.client = hops[0]!
+  const scheme = exchange.header("x-forwarded-proto")
+  if (scheme === "http" || scheme === "https") exchange.scheme = scheme
+  const claimed = canonicalHost(exchange.header("x-forwarded-host") ?? "") ?? host
+  requestEdits.put(NAMES, forwardedLines([...hops, peer].join(", "), exchange.scheme, claimed))
+  return true
+}
+
+/** Of addresses and a host in canonical form: no value can end its line. */
+function forwardedLines(chain: string, scheme: string, host: string): string {
+  return `x-forwarded-for: ${chain}\r\nx-forwarded-proto: ${scheme}\r\nx-forwarded-host: ${host}\r\n`
 }
 
 /** The client, then the trusted proxies between it and the peer: the part of the list that can be believed. */
