@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { parseConfig } from "../config/load.ts"
 import { parseCommand } from "./args.ts"
 import { describeFindings } from "./config_source.ts"
+import { type DemoLine, openDemoLine } from "./demo_line.ts"
 import { type DemoServices, startDemoServices } from "./demo_services.ts"
 import { EXIT, type Output } from "./output.ts"
 import { runGateway } from "./run_gateway.ts"
@@ -22,8 +23,9 @@ export async function demo(args: readonly string[], output: Output): Promise<num
   const parsed = parseCommand(args, {})
   if (!parsed.ok) return usageError("demo", parsed.message, output)
   const services = startDemoServices()
+  const line = await openDemoLine()
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-demo-"))
-  const loaded = parseConfig(demoConfig(services, freePort(PREFERRED_PORT)), "yaml", {}, directory)
+  const loaded = parseConfig(demoConfig(services, line, freePort(PREFERRED_PORT)), "yaml", {}, directory)
   output.err(describeFindings(loaded, "demo"))
   try {
     if (!loaded.ok) return EXIT.cannotStart
@@ -33,10 +35,14 @@ export async function demo(args: readonly string[], output: Output): Promise<num
       load: () => loaded,
       file: undefined,
       output,
-      onStarted: ({ port, adminPort }) =>
-        output.out(guide(`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`)),
+      onStarted: ({ port, adminPort }) => {
+        line.leadTo(port)
+        const [url, admin, unsteady] = [port, adminPort, line.port].map((each) => `http://127.0.0.1:${each}`)
+        output.out(guide(url!, admin!, unsteady!))
+      },
     })
   } finally {
+    line.close()
     services.close()
     rmSync(directory, { recursive: true })
   }
@@ -52,7 +58,7 @@ function freePort(preferred: number): number {
   }
 }
 
-function demoConfig({ hello, slow, flaky, echo }: DemoServices, port: number): string {
+function demoConfig({ hello, slow, flaky, echo }: DemoServices, line: DemoLine, port: number): string {
   return `
 server: { host: 127.0.0.1, port: ${port}, workers: 2 }
 admin: { port: 0, token: ${ADMIN_TOKEN} }
@@ -83,6 +89,7 @@ services:
     retry: { attempts: 1 }
     fallback: { status: 200, headers: { content-type: application/json }, body: '{"message":"a fallback, as the service is down"}' }
   echo: { instances: [${echo}] }
+  line: { instances: ["${line.control}"] }
 defaults:
   auth: { required: false } # most of this demo is open to anybody
   request_id: {}
@@ -112,6 +119,7 @@ routes:
     validate:
       params: { type: object, properties: { id: { type: integer, minimum: 1 } } }
       body: { type: object, required: [name], properties: { name: { type: string, minLength: 1 } }, additionalProperties: false }
+  - { path: /line/cut, methods: [POST], service: line, summary: Cuts the line by which one chats }
   - { path: /json-only, service: echo, accept: { types: [application/json] }, summary: Offers JSON only }
   - { path: /stories/*, service: echo, auth: { scopes: [read] }, summary: For whoever has signed in }
   - { path: /clinic/*, service: echo, auth: { roles: [admin] }, summary: For a role }
@@ -124,8 +132,8 @@ routes:
 `
 }
 
-/** Requests to try; each line works as printed. */
-function guide(url: string, admin: string): string {
+/** Requests to try; each line works as printed. `unsteady`: another way to `url`, one that can be cut. */
+function guide(url: string, admin: string, unsteady: string): string {
   const privacy = `-H 'X-Privacy-Level: public' -H 'Content-Type: application/json'`
   const json = "-H 'Content-Type: application/json'"
   const account = '{"email":"ada@example.com","password":"a waltz of 3 otters"}'
@@ -202,7 +210,11 @@ function guide(url: string, admin: string): string {
   return `Gatehouse demo. Clients: ${url}   API reference: ${url}/docs   Stop: Ctrl-C
 
 ${lines.join("\n")}
-# chat: run this in two terminals and write; it connects again when it has to (Ctrl-D ends it)
+# chat: two terminals, a line in each; write, and Ctrl-D ends it. The first is connected by a way that can be cut
+${PROGRAM} ws ${unsteady}/api/v1/realtime --channel chat:lobby
 ${PROGRAM} ws ${url}/api/v1/realtime --channel chat:lobby
+
+# cut it for 10 s and write in both: the first connects again, gets what it missed, and what it wrote arrives
+curl -s -X POST '${url}/line/cut?seconds=10'
 `
 }

@@ -7,6 +7,9 @@ import { usageError } from "./usage.ts"
 
 const FLAGS = { channel: { type: "string" }, token: { type: "string" } } as const
 
+/** Somebody sits and waits. */
+const MAX_BACKOFF_MS = 5000
+
 /**
  * `gatehouse ws URL --channel NAME`: publishes lines of the input and prints what is published, across lost
  * connections. Ends with the input, or with the client.
@@ -24,7 +27,7 @@ export async function ws(
   if (channel === undefined) return usageError("ws", "--channel must name a channel", output)
   let client: RealtimeClient
   try {
-    client = connect(parsed.positionals[0]!, { token })
+    client = connect(parsed.positionals[0]!, { token, maxBackoffMs: MAX_BACKOFF_MS })
   } catch (error) {
     return usageError("ws", (error as Error).message, output)
   }

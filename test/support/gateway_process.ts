@@ -98,7 +98,7 @@ export async function failedStart(config: object): Promise<{ code: number; error
 }
 
 /** The compiled binary in `./build.sh test`; the source where a test is run by itself. */
-const COMMAND =
+export const COMMAND =
   process.env.GATEHOUSE_BINARY === undefined ? [process.execPath, MAIN] : [process.env.GATEHOUSE_BINARY]
 
 function spawnGateway(config: object, under: readonly string[] = []): Started {
