@@ -36,7 +36,7 @@ export interface ExpectedEnd {
   readonly messages: readonly string[]
   /** Payloads, hexadecimal. */
   readonly pongs: readonly string[]
-  /** Codes of the close frame the other end may send; `NO_CLOSE`: none, the connection just ends. */
+  /** Codes of the close frame the other end may send. */
   readonly close: readonly number[]
 }
 
@@ -69,9 +69,6 @@ export interface Transcript {
   readonly survived: number
   readonly extensions: readonly string[]
 }
-
-/** In place of a close code: no close frame came. */
-export const NO_CLOSE = 1006
 
 export const OP = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const
 
@@ -131,7 +128,7 @@ export function fine(
   return { id, does, steps: [...steps, all], finish: "close", expected: { messages, pongs, close: [1000] } }
 }
 
-/** A case that the other end must fail, with one of these codes or without a word (RFC 6455 section 7.1.7). */
+/** A case that the other end must fail with one of these codes (RFC 6455 section 7.1.7). */
 export function fatal(
   id: string,
   does: string,
@@ -144,7 +141,7 @@ export function fatal(
     does,
     steps,
     finish: "end",
-    expected: { messages, pongs: [], close: [...codes, NO_CLOSE] },
+    expected: { messages, pongs: [], close: codes },
     ...(messages.length > 0 && { loose: true as const }),
   }
 }

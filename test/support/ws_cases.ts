@@ -5,7 +5,6 @@ import {
   fine,
   fragments,
   hex,
-  NO_CLOSE,
   OP,
   type Step,
   spec,
@@ -186,7 +185,7 @@ function closes(id: string, does: string, frames: readonly FrameSpec[], codes: r
 
 const VALID_CODES = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999]
 const INVALID_CODES = [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999]
-const FAILED = [1002, NO_CLOSE]
+const FAILED = [1002]
 
 /** 7: closing. */
 function closeHandling(): WsCase[] {

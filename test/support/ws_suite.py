@@ -160,10 +160,8 @@ class Play:
             elif op is Opcode.PING:
                 self.pings.append(event.data.hex())
             elif op is Opcode.CLOSE:
-                if len(event.data) >= 2:
-                    self.close = [struct.unpack("!H", event.data[:2])[0], event.data[2:].decode()]
-                else:
-                    self.close = [1005, ""]
+                code = int.from_bytes(event.data[:2], "big") if event.data else 1005
+                self.close = [code, event.data[2:].decode()]
             else:
                 if op is not Opcode.CONT:
                     self.message = [op is Opcode.BINARY, bytearray()]
@@ -208,8 +206,6 @@ class Play:
                     self.wire.send(part[at : at + size])
         elif "say" in step:
             self.say(step["say"])
-        elif "raw" in step:
-            self.wire.send(base64.b64decode(step["raw"]))
         elif "await" in step:
             want = step["await"]
             while not self.over and (
