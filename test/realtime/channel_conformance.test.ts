@@ -184,8 +184,8 @@ describe.skipIf(!python)("channels as a WebSocket server", () => {
       const { socket, state } = await openRaw(gateways.get(door)!.port, PATH)
       socket.pause()
       const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(PING, Buffer.alloc(125))))
-      // 13 MB: more than the sockets' buffers take of the answers.
-      for (let i = 0; i < 100; i++) socket.write(pings)
+      // 39 MB: more than all sockets on the way keep of the answers.
+      for (let i = 0; i < 300; i++) socket.write(pings)
       await untilAsked(async () => (await cutOff(door)) === 1, "the cut-off to be counted")
       socket.resume()
       await until(() => state.closed, "the end of the connection")
