@@ -60,8 +60,11 @@ function compileNamespace(name: string, prefix: string, options: NamespaceOption
     decideSubscribe: lateAccess("subscribe", subscribers, subscribe?.ask),
     decidePublish: lateAccess("publish", publishers, publish?.ask),
     acked: options.delivery === "at_least_once",
-    // Where messages are forwarded to is nothing to subscribers.
-    identity: JSON.stringify([name, { ...options, forward: undefined }]),
+    // Who has a say in messages, and where they are forwarded to, is nothing to subscribers.
+    identity: JSON.stringify([
+      name,
+      { ...options, messages: undefined, screen: undefined, forward: undefined },
+    ]),
   }
 }
 

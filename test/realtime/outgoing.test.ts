@@ -1,0 +1,134 @@
+import { expect, test } from "bun:test"
+import { Outgoing } from "../../src/realtime/channels/outgoing.ts"
+import type { SocketMember } from "../../src/realtime/channels/world.ts"
+import type { ClientSocket } from "../../src/realtime/socket.ts"
+
+/** A socket of the runtime whose client reads when it is told to. */
+function slowSocket() {
+  const given: string[] = []
+  const state = { buffered: 0, topics: new Set<string>(), full: false }
+  const socket = {
+    send(text: string) {
+      if (state.full) return 0
+      given.push(text)
+      state.buffered += text.length
+      return text.length
+    },
+    subscribe: (topic: string) => void state.topics.add(topic),
+    unsubscribe: (topic: string) => void state.topics.delete(topic),
+    getBufferedAmount: () => state.buffered,
+  } as unknown as ClientSocket
+  return { given, state, socket }
+}
+
+function open(maxBuffered = 8_000_000) {
+  const slow = new Map<string, Set<SocketMember>>()
+  const fake = slowSocket()
+  const seen = { overflows: 0 }
+  const member: SocketMember = {
+    tick: () => {},
+    checkBuffer: () => {},
+    published: (frame) => outgoing.send(frame),
+  }
+  const outgoing: Outgoing = new Outgoing({
+    member,
+    slow,
+    maxBuffered: () => maxBuffered,
+    onOverflow: () => seen.overflows++,
+  })
+  outgoing.open(fake.socket)
+  /** As `Realtime` publishes. */
+  const publish = (topic: string, text: string) => {
+    if (fake.state.topics.has(topic)) fake.socket.send(text)
+    for (const each of slow.get(topic) ?? []) each.published(text)
+  }
+  /** The client reads all the runtime has, until nothing comes any more. */
+  const read = () => {
+    while (fake.state.buffered > 0) {
+      fake.state.buffered = 0
+      outgoing.check()
+    }
+  }
+  return { outgoing, slow, publish, read, seen, ...fake }
+}
+
+const text = (i: number) => `${i}`.padEnd(500, ".")
+
+test("[T-3.4] an urgent text passes 10,000 that wait by, and these stay in order and complete", () => {
+  const { outgoing, publish, read, given, seen, slow, state } = open()
+  outgoing.join("chat:1")
+  for (let i = 0; i < 10_000; i++) {
+    publish("chat:1", text(i))
+    // Now and then, as the gateway does.
+    if (i % 500 === 0) outgoing.check()
+  }
+  expect(slow.get("chat:1")?.size).toBe(1)
+  expect(given.length).toBeLessThan(700)
+  outgoing.urgent("safety")
+  expect(given.at(-1)).toBe("safety")
+  read()
+  expect(given.filter((each) => each !== "safety")).toEqual(Array.from({ length: 10_000 }, (_, i) => text(i)))
+  expect(given.indexOf("safety")).toBeLessThan(700)
+  expect(seen.overflows).toBe(0)
+  // It has caught up: topics serve it again.
+  expect([slow.size, [...state.topics]]).toEqual([0, ["chat:1"]])
+  publish("chat:1", "next")
+  expect(given.at(-1)).toBe("next")
+})
+
+test("what is sent and what is published stay in one order while it is slow, also on topics joined and left meanwhile", () => {
+  const { outgoing, publish, read, given, state, slow } = open()
+  outgoing.join("a")
+  state.buffered = 70_000
+  outgoing.send("1")
+  expect([...state.topics]).toEqual([])
+  outgoing.join("b")
+  publish("a", "2")
+  publish("b", "3")
+  outgoing.part("a")
+  publish("a", "not for it")
+  outgoing.send("4")
+  read()
+  expect(given).toEqual(["1", "2", "3", "4"])
+  expect([...state.topics]).toEqual(["b"])
+  expect(slow.size).toBe(0)
+})
+
+test("what waits is bounded, in the gateway and in the runtime together", () => {
+  const { outgoing, seen, state } = open(16_384)
+  state.buffered = 10_000
+  for (let i = 0; i < 12; i++) outgoing.send(text(i))
+  expect(seen.overflows).toBe(0)
+  outgoing.send(text(12))
+  expect(seen.overflows).toBe(1)
+  expect(outgoing.buffered).toBe(16_500)
+})
+
+test("a text the runtime cannot take is an overflow, urgent ones too", () => {
+  const { outgoing, seen, state } = open()
+  state.full = true
+  outgoing.send("1")
+  outgoing.urgent("2")
+  expect(seen.overflows).toBe(2)
+})
+
+test("nothing is left of a connection that has ended", () => {
+  const { outgoing, slow, state, given } = open()
+  outgoing.join("a")
+  state.buffered = 70_000
+  outgoing.send("1")
+  outgoing.close()
+  outgoing.send("2")
+  outgoing.urgent("3")
+  outgoing.check()
+  expect([slow.size, outgoing.buffered, given]).toEqual([0, 0, []])
+})
+
+test("before a close frame all that waits is given to the runtime", () => {
+  const { outgoing, state, given } = open()
+  state.buffered = 70_000
+  outgoing.send("1")
+  outgoing.send("2")
+  outgoing.flush()
+  expect(given).toEqual(["1", "2"])
+})
