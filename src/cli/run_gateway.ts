@@ -130,7 +130,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     if (redis !== undefined) elsewhere = openElsewhere({ redis, services: () => running.services(), after })
     // Loaded while clients are answered already: it is a third of all the code.
     const { startAdmin } = await import("./start_admin.ts")
-    const admin = startAdmin(control, identity, registryDeps, elsewhere, config, log, writeLog)
+    const admin = startAdmin(control, identity, registryDeps, elsewhere, hub, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
     const faults = new FaultLog({ log, onFault: () => control.countFault(), now })
     unwatchFaults = watchFaults((kind, error) => faults.record(kind, error))

@@ -3,6 +3,7 @@ import { blockRoutes } from "../admin/blocks.ts"
 import { type AdminPort, openAdmin } from "../admin/listen.ts"
 import { peopleRoutes } from "../admin/people/routes.ts"
 import { quotaRoutes } from "../admin/quotas/routes.ts"
+import { realtimeAdminRoutes } from "../admin/realtime/admin_routes.ts"
 import { adminRegistryRoutes } from "../admin/registry/admin_routes.ts"
 import { drainRoutes } from "../admin/registry/drain_routes.ts"
 import type { RegistryRoutesDeps } from "../admin/registry/routes.ts"
@@ -16,6 +17,7 @@ import { formatAddress } from "../lib/format_address.ts"
 import { VERSION } from "../lib/version.ts"
 import type { Log } from "../observe/log.ts"
 import type { LogEvent } from "../observe/log_events.ts"
+import type { Hub } from "../realtime/channels/hub.ts"
 import type { ControlIdentity } from "./identity.ts"
 
 /** Opens the port of operators; ends the control plane and throws a `StartError` where it cannot. */
@@ -24,6 +26,7 @@ export function startAdmin(
   identity: ControlIdentity,
   registry: RegistryRoutesDeps,
   elsewhere: Elsewhere | undefined,
+  hub: Hub,
   { admin }: Config,
   log: Log,
   writeLine: (line: string) => void,
@@ -46,6 +49,7 @@ export function startAdmin(
       peopleRoutes({ context: identity.context, config: () => control.config }),
       quotaRoutes({ context: identity.context, config: () => control.config }),
       adminRegistryRoutes(registry),
+      realtimeAdminRoutes({ hub, config: () => control.config, record: (record) => identity.record(record) }),
       drainRoutes({
         ...registry,
         services: () => control.services(),

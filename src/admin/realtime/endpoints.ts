@@ -1,12 +1,8 @@
-import Type from "typebox"
-import { Compile } from "typebox/compile"
 import type { Config } from "../../config/schema.ts"
 import type { BuiltinRoute } from "../../gateway/snapshot.ts"
 import { FieldList } from "../../http1/field_list.ts"
 import { readBody } from "../../http1/read_body.ts"
 import type { Principal } from "../../identity/principal.ts"
-import { parseJson } from "../../lib/json_parse.ts"
-import { strictObject } from "../../lib/strict_object.ts"
 import { CUT_SHORT, type Failure, fail } from "../../policies/failure.ts"
 import type { Answered } from "../../policies/policy.ts"
 import { UNAVAILABLE } from "../../realtime/channels/link.ts"
@@ -17,13 +13,13 @@ import { checkHandshake } from "../../realtime/handshake.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 import { answerEvents } from "./event_stream.ts"
 import { answerPoll } from "./long_poll.ts"
+import { idempotencyKeyFault, parseMessage } from "./message.ts"
 
 /** With it a caller may publish to every channel, and read every history. */
 export const PUBLISH_SCOPE = "realtime:publish"
 const TICKET_TTL_MS = 30_000
 const MAX_MEMBERS = 1000
 const DEFAULT_LIMIT = 100
-const KEY = /^[\x21-\x7e]{1,128}$/
 
 /** The endpoints of the section `realtime`; none without. */
 export function realtimeRoutes({ realtime }: Config): readonly BuiltinRoute[] {
@@ -40,8 +36,6 @@ export function realtimeRoutes({ realtime }: Config): readonly BuiltinRoute[] {
     { path: `${path}/channels/:name/dead-letters`, methods: ["GET"], caller: true },
   ]
 }
-
-const MessageSchema = Compile(strictObject({ data: Type.Unknown() }))
 
 /** Whether a path is one of `realtimeRoutes`. */
 export const isRealtimePath = (path: string, { options }: Pick<Realtime, "options">): boolean =>
@@ -126,16 +120,14 @@ async function publish(
     if (may !== true) return may === "unavailable" ? BUSY : NOT_ALLOWED
   }
   const key = exchange.header("idempotency-key")
-  if (key !== undefined && !KEY.test(key))
-    return fail("INVALID_REQUEST", { message: "Idempotency-Key must be 1 to 128 visible characters." })
+  const badKey = idempotencyKeyFault(key)
+  if (badKey !== undefined) return fail(badKey.code, { message: badKey.message })
   const body = await readBody(exchange.body, namespace.options.max_message + 1024)
   if (body === "too_large") return tooLarge(namespace)
   if (body === "aborted") return CUT_SHORT
-  const parsed = parseJson(body, 32)
-  if (!parsed.ok) return fail("INVALID_REQUEST", { message: `The body ${parsed.message}.` })
-  if (!MessageSchema.Check(parsed.value))
-    return fail("INVALID_FIELD", { message: 'The body must be an object with "data" and nothing else.' })
-  const result = await realtime.publish(namespace, channel, parsed.value.data, {
+  const message = parseMessage(body)
+  if ("code" in message) return fail(message.code, { message: message.message })
+  const result = await realtime.publish(namespace, channel, message.data, {
     principal: caller,
     publisher: caller.kind === "user" ? { user: caller.id } : undefined,
     key: key === undefined ? undefined : `${caller.id}:${key}`,

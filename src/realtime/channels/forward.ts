@@ -2,17 +2,18 @@ import { newRequestId } from "../../lib/request_id.ts"
 import { headerText } from "../../policies/auth_forward.ts"
 import { type CallService, callerView } from "./call_service.ts"
 import type { ForwardEvent, ForwardOrder, ForwardOutcome } from "./hub_messages.ts"
-import type { Namespace } from "./namespaces.ts"
+import type { ForwardOptions } from "./options.ts"
 import type { PublishOptions } from "./world.ts"
 
-/** How a message that is about to be published is to be forwarded; `undefined`: it is not. */
-export function forwardOrder(
-  { options }: Namespace,
-  { principal, requestId }: PublishOptions,
-): ForwardOrder | undefined {
-  const { forward } = options
-  if (forward === undefined || (forward.from === "clients" && principal?.kind === "service")) return undefined
-  const { service, path, timeout, retry_for, max_queue, max_queue_bytes } = forward
+type Origin = Pick<PublishOptions, "principal" | "requestId">
+
+/** Whether what this caller publishes is forwarded. */
+export const isForwarded = ({ from }: ForwardOptions, { principal }: Origin): boolean =>
+  from === "everybody" || principal?.kind !== "service"
+
+/** How a message that is about to be published is to be forwarded. */
+export function forwardOrder(options: ForwardOptions, { principal, requestId }: Origin): ForwardOrder {
+  const { service, path, timeout, retry_for, max_queue, max_queue_bytes } = options
   return {
     call: { service, path, timeout },
     user: principal === undefined ? "" : headerText(principal.id),

@@ -11,6 +11,8 @@ import { ConnectionCounts } from "./connection_counts.ts"
 import { ForwardQueue, type ForwardQueueOptions } from "./forward_queue.ts"
 import type {
   ChannelAnswer,
+  ChannelCount,
+  ChannelQuery,
   ChannelQuestion,
   HubAnswer,
   HubAnswers,
@@ -21,6 +23,7 @@ import type {
 import { Listeners } from "./listeners.ts"
 import { CLOSE_CODES, type Member } from "./protocol.ts"
 import { Resumption, readHistory, textOf } from "./resumption.ts"
+import { Survey } from "./survey.ts"
 import { Tickets } from "./tickets.ts"
 
 export type PublicationResult = "accepted" | "duplicate" | "failed"
@@ -58,6 +61,9 @@ export class Hub implements ChannelListener {
   readonly #tickets: Tickets
   readonly #resumption: Resumption
   readonly #forwards: ForwardQueue
+  readonly #survey: Survey
+  /** Workers that have asked something. */
+  readonly #workers = new Set<number>()
   readonly #connections = new ConnectionCounts()
   /** Subscriptions that begin, and all that began before them, by channel. */
   readonly #beginning = new Map<string, Promise<unknown>>()
@@ -77,6 +83,7 @@ export class Hub implements ChannelListener {
       onQueued: options.onForwardQueued,
       send: (worker, event) => this.#post(worker, event),
     })
+    this.#survey = new Survey(options.now, (worker, event) => this.#post(worker, event))
     this.#resumption = new Resumption(options)
   }
 
@@ -99,8 +106,14 @@ export class Hub implements ChannelListener {
     this.#tell = tell
   }
 
+  /** Channels with subscribers at this gateway, by name. `undefined`: too many ask at once. */
+  survey(query: ChannelQuery): Promise<readonly ChannelCount[]> | undefined {
+    return this.#survey.ask(this.#workers, query)
+  }
+
   /** Never rejects. */
   async answer({ worker, commands }: ChannelQuestion): Promise<ChannelAnswer> {
+    this.#workers.add(worker)
     const answers = await Promise.all(commands.map((command) => this.#answerOne(worker, command)))
     return { kind: "channels", answers }
   }
@@ -110,6 +123,8 @@ export class Hub implements ChannelListener {
     this.#listeners.lost(worker)
     this.#connections.lost(worker)
     this.#forwards.lostWorker(worker)
+    this.#workers.delete(worker)
+    this.#survey.lostWorker(worker)
     this.#pending.delete(worker)
     void this.#quietly(this.#attendance.lost(worker))
   }
@@ -117,6 +132,7 @@ export class Hub implements ChannelListener {
   /** Call about once a second. */
   tick(): void {
     this.#forwards.tick()
+    this.#survey.tick()
     void this.#quietly(this.#listeners.tick())
     void this.#quietly(this.#attendance.tick())
   }
@@ -188,6 +204,9 @@ export class Hub implements ChannelListener {
         return this.#publish(worker, command)
       case "forwarded":
         this.#forwards.settled(command.id, command.outcome)
+        return undefined
+      case "surveyed":
+        this.#survey.answered(worker, command.id, command.counts)
         return undefined
       case "drain_forwards":
         return this.#forwards.drain(command.withinMs) as Promise<undefined>

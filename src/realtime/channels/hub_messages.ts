@@ -51,6 +51,8 @@ export type HubCommand =
     }
   /** What became of an attempt to forward. */
   | { readonly do: "forwarded"; readonly id: number; readonly outcome: ForwardOutcome }
+  /** Of a survey: the first channels it asks for that have subscribers at the worker. */
+  | { readonly do: "surveyed"; readonly id: number; readonly counts: readonly ChannelCount[] }
   /** Answered when nothing is left to forward, or after so many ms. */
   | { readonly do: "drain_forwards"; readonly withinMs: number }
   /** From the answer on, and perhaps a little before, the worker hears of the channel, until `unlisten`. */
@@ -139,6 +141,7 @@ export interface HubAnswers {
   readonly publish: Published
   readonly forwarded: undefined
   readonly drain_forwards: undefined
+  readonly surveyed: undefined
   readonly subscribe: Subscribed
   readonly unlisten: undefined
   readonly history: Found
@@ -187,9 +190,31 @@ export interface ForwardEvent {
   readonly order: ForwardOrder
 }
 
+/** Which channels are asked for. */
+export interface ChannelQuery {
+  /** Names that come after it, in the order of code units. */
+  readonly after: string
+  /** What they begin with. */
+  readonly prefix: string
+  readonly limit: number
+}
+
+export interface ChannelCount {
+  readonly channel: string
+  readonly subscribers: number
+}
+
+/** The worker is to tell by `surveyed` which of these channels it has. */
+export interface SurveyEvent extends ChannelQuery {
+  readonly type: "survey"
+  readonly id: number
+}
+
 /** What workers are told: of channels they hear of, in order, and what they are to do. */
-export type HubEvent =
-  | ForwardEvent
+export type HubEvent = ChannelEvent | ForwardEvent | SurveyEvent
+
+/** What happens in a channel. */
+export type ChannelEvent =
   | {
       readonly type: "publication"
       readonly channel: string

@@ -193,6 +193,7 @@ export const RealtimeSchema = strictObject(
 
 export type RealtimeOptions = StaticDecode<typeof RealtimeSchema>
 export type NamespaceOptions = StaticDecode<typeof NamespaceSchema>
+export type ForwardOptions = NonNullable<NamespaceOptions["forward"]>
 export type AccessOptions = NonNullable<NamespaceOptions["subscribe"]>
 
 export interface RealtimeFault {

@@ -7,7 +7,7 @@ import type { SafetyEventOptions } from "../../safety/safety_options.ts"
 import { SafetyReports, type SafetyReportsOptions } from "../safety/reports.ts"
 import type { CallService } from "./call_service.ts"
 import type { Published } from "./channel_store.ts"
-import { forwardMessage, forwardOrder } from "./forward.ts"
+import { forwardMessage, forwardOrder, isForwarded } from "./forward.ts"
 import type { ForwardEvent, HubEvent } from "./hub_messages.ts"
 import { type Link, UNAVAILABLE } from "./link.ts"
 import { MessageDesk } from "./message_desk.ts"
@@ -151,21 +151,31 @@ export class Realtime implements RealtimeWorld {
     options: PublishOptions,
   ): Promise<Published | NotPublished> {
     const { publisher, key } = options
+    const { forward } = namespace.options
     const published = await this.link.ask({
       do: "publish",
       channel,
       namespace: namespace.name,
       request: { data: text, publisher, key },
       retention: namespace.retention,
-      forward: forwardOrder(namespace, options),
+      forward: forward && isForwarded(forward, options) ? forwardOrder(forward, options) : undefined,
     })
     return published === UNAVAILABLE ? "UNAVAILABLE" : published
   }
 
   /** What the hub tells. */
   told(events: readonly HubEvent[]): void {
-    for (const event of events) if (event.type === "forward") void this.#forward(event)
-    this.rooms.told(events)
+    for (const event of events)
+      switch (event.type) {
+        case "forward":
+          void this.#forward(event)
+          break
+        case "survey":
+          void this.link.ask({ do: "surveyed", id: event.id, counts: this.rooms.counts(event) })
+          break
+        default:
+          this.rooms.told(event)
+      }
   }
 
   /** Resolves when services have got what they should, or after so many ms. */

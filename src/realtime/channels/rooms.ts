@@ -1,5 +1,5 @@
 import type { Clock } from "../../lib/clock.ts"
-import type { HubEvent, Subscribed } from "./hub_messages.ts"
+import type { ChannelCount, ChannelEvent, ChannelQuery, Subscribed } from "./hub_messages.ts"
 import { type Link, UNAVAILABLE } from "./link.ts"
 import type { Namespace, Namespaces } from "./namespaces.ts"
 import { MAX_PUBLICATIONS, type Position } from "./protocol.ts"
@@ -91,26 +91,33 @@ export class Rooms {
     void this.#options.link.ask({ do: "unlisten", channel: room.channel })
   }
 
-  /** What the hub tells. */
-  told(events: readonly HubEvent[]): void {
-    for (const event of events) {
-      const room = this.#rooms.get(event.channel)
-      if (room === undefined) continue
-      switch (event.type) {
-        case "publication":
-          this.#publication(room, event)
-          break
-        case "join":
-        case "leave":
-          room.announce(
-            JSON.stringify({ push: event.type, channel: event.channel, member: event.member }),
-            this.#options.publish,
-          )
-          break
-        case "lost":
-          this.#lose(room, "publications may have been missed")
-      }
+  /** What the hub tells of a channel. */
+  told(event: ChannelEvent): void {
+    const room = this.#rooms.get(event.channel)
+    if (room === undefined) return
+    switch (event.type) {
+      case "publication":
+        this.#publication(room, event)
+        break
+      case "join":
+      case "leave":
+        room.announce(
+          JSON.stringify({ push: event.type, channel: event.channel, member: event.member }),
+          this.#options.publish,
+        )
+        break
+      case "lost":
+        this.#lose(room, "publications may have been missed")
     }
+  }
+
+  /** The first channels that are asked for, and how many have subscribed to each. */
+  counts({ after, prefix, limit }: ChannelQuery): readonly ChannelCount[] {
+    const names = [...this.#rooms.keys()].filter((name) => name > after && name.startsWith(prefix))
+    return names
+      .sort()
+      .slice(0, limit)
+      .map((channel) => ({ channel, subscribers: this.#rooms.get(channel)!.members.size }))
   }
 
   /** Takes another configuration: subscriptions of namespaces that are not as they were end. */
@@ -132,7 +139,7 @@ export class Rooms {
     }
   }
 
-  #publication(room: Room, { epoch, offset, text }: Extract<HubEvent, { type: "publication" }>): void {
+  #publication(room: Room, { epoch, offset, text }: Extract<ChannelEvent, { type: "publication" }>): void {
     if (room.epoch === "") room.epoch = epoch
     if (room.epoch !== epoch) this.#lose(room, "the channel has begun anew")
     else if (room.offset > 0 && offset > room.offset + 1) this.#lose(room, "publications were missed")
