@@ -11,6 +11,8 @@ export class FedText implements BodySource {
   #waitingBytes = 0
   #sink: BodySink | undefined
   #full = false
+  /** Whoever wants to write more waits for it. */
+  #read: PromiseWithResolvers<void> | undefined
   #state: "open" | "ending" | "over" = "open"
 
   /** `maxBytes`: what may wait. `onLeft`: called once if the reader leaves before the end. */
@@ -27,6 +29,13 @@ export class FedText implements BodySource {
     this.#waitingBytes += bytes.byteLength
     this.#drain()
     return this.#waitingBytes <= this.#maxBytes
+  }
+
+  /** Resolves when the reader has taken all there was, or it is over. `undefined`: so it is. */
+  read(): Promise<void> | undefined {
+    if (this.#waiting.length === 0) return undefined
+    this.#read ??= Promise.withResolvers()
+    return this.#read.promise
   }
 
   /** No more comes; what waits is still given. */
@@ -63,6 +72,12 @@ export class FedText implements BodySource {
     this.#state = "over"
     this.#waiting = []
     this.#waitingBytes = 0
+    this.#resolveRead()
+  }
+
+  #resolveRead(): void {
+    this.#read?.resolve()
+    this.#read = undefined
   }
 
   #drain(): void {
@@ -73,7 +88,9 @@ export class FedText implements BodySource {
       this.#waitingBytes -= next.byteLength
       this.#full = !sink.write(next)
     }
-    if (this.#state !== "ending" || this.#waiting.length > 0) return
+    if (this.#waiting.length > 0) return
+    this.#resolveRead()
+    if (this.#state !== "ending") return
     this.#over()
     sink.end()
   }

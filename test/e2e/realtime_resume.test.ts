@@ -148,3 +148,45 @@ test("[T-3.5] [F-48] a rolling restart on one port costs clients no message", as
   await expectAll(readers, await writer.stop())
   for (const { connections } of readers) expect(connections.length).toBeGreaterThan(2)
 })
+
+/** Publishes 18 MB to a channel; resolves with its epoch. */
+async function writeMuch(gateway: GatewayProcess, count: number): Promise<string> {
+  const writer = open(gateway, "writer")
+  const data = "x".repeat(30_000)
+  const published = Array.from({ length: count }, () => writer.publish("session:1", data))
+  return (await Promise.all(published))[0]!.position.epoch
+}
+
+test("[T-3.3] a client that missed far more than may wait for it is given all of it as fast as it reads, on one connection", async () => {
+  const gateway = await startGateway(config)
+  const count = 600
+  const epoch = await writeMuch(gateway, count)
+  const client = open(gateway, "ada")
+  const ends: unknown[] = []
+  client.on("disconnected", (end) => ends.push(end))
+  const offsets: number[] = []
+  const subscription = client.subscribe("session:1", { since: { epoch, offset: 0 } })
+  subscription.on("publication", ({ offset }) => offsets.push(offset))
+  await until(() => offsets.length === count || ends.length > 3, "all 18 MB")
+  expect(ends).toEqual([])
+  expect(offsets).toEqual(Array.from({ length: count }, (_, i) => i + 1))
+})
+
+test("[T-3.3] so is a reader of server-sent events", async () => {
+  const gateway = await startGateway(config)
+  const count = 600
+  const epoch = await writeMuch(gateway, count)
+  const headers = {
+    authorization: `Bearer ${accessToken({ id: "ada", tokenId: "token-ada" })}`,
+    "last-event-id": `${epoch}:0`,
+  }
+  const { body } = await fetch(`${gateway.url}/api/v1/realtime/sse?channel=session:1`, { headers })
+  const decoder = new TextDecoder()
+  let text = ""
+  for await (const chunk of body!) {
+    text += decoder.decode(chunk, { stream: true })
+    if (text.includes(`id: ${epoch}:${count}\n`)) break
+  }
+  const offsets = [...text.matchAll(/"push":"publication","channel":"session:1","offset":(\d+)/g)]
+  expect(offsets.map(([, offset]) => Number(offset))).toEqual(Array.from({ length: count }, (_, i) => i + 1))
+})

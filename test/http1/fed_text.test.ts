@@ -26,6 +26,28 @@ test("text waits for a reader that is full, and says when more waits than may", 
   expect(sink.said).toEqual(["a", "bb", "cc"])
 })
 
+test("whoever wants to write more is told when all was taken, or it is over", async () => {
+  const text = new FedText(10, () => {})
+  expect(text.read()).toBeUndefined()
+  text.write("a")
+  text.write("b")
+  let read = false
+  const reading = text.read()!.then(() => {
+    read = true
+  })
+  text.flow(sinkFor(1))
+  await Promise.resolve()
+  expect(read).toBe(false)
+  text.resume()
+  await reading
+  text.write("c")
+  text.write("d")
+  const left = text.read()
+  text.cancel()
+  await left
+  expect(text.read()).toBeUndefined()
+})
+
 test("the end comes after what waits, and nothing after it", () => {
   const text = new FedText(10, () => {})
   text.write("a")

@@ -55,6 +55,48 @@ test("[T-3.3] more than one reply can hold is read on until the client is up to 
   )
 })
 
+test("[T-3.3] a reply holds no more than a quarter of what may wait for a client, and at least one publication", async () => {
+  const channels = await createChannels({ ...CHAT, rate: "1000/s", max_buffered: "16KB" })
+  const writer = channels.user("writer")
+  const large = (n: number) => `${n} ${"x".repeat(1500)}`
+  for (let n = 1; n <= 9; n++) await writer.ask(publish(large(n)))
+  const { epoch } = (await writer.ask(publish("x".repeat(10_000)))).result.position
+  const reader = channels.user("reader")
+  const { result } = await reader.ask({ ...subscribe, since: { epoch, offset: 0 } })
+  expect(dataOf(result.publications)).toEqual([large(1), large(2)])
+  expect(result).toMatchObject({ more: true, position: { epoch, offset: 2 } })
+  await until(() => reader.of("publication").length === 8, "the rest")
+  const history = async (more: object) =>
+    (await reader.ask({ type: "history", channel: CHANNEL, ...more })).result
+  expect(dataOf((await history({ since: { epoch, offset: 3 } })).publications)).toEqual([large(4), large(5)])
+  expect((await history({ since: { epoch, offset: 9 } })).publications).toHaveLength(1)
+  expect((await history({})).publications[0].offset).toBe(10)
+})
+
+test("[T-3.5] what a client has had over another connection it may acknowledge before it is given it again", async () => {
+  const channels = await createChannels({
+    rate: "100000/s",
+    namespaces: { chat: { ...KEPT.namespaces.chat, history: { size: 5000 } } },
+  })
+  const [away, writer] = [channels.user("reader", 0), channels.user("writer", 1)]
+  await away.ask(subscribe)
+  const published = Array.from({ length: 1500 }, (_, n) => writer.ask(publish(n)))
+  const { epoch } = (await Promise.all(published))[0]!.result.position
+  away.cut()
+  const back = channels.user("reader", 1)
+  const [subscribed, acked] = await Promise.all([
+    back.ask({ ...subscribe, since: { epoch, offset: 1400 } }),
+    until(() => back.texts.length > 0, "the reply").then(() =>
+      back.ask({ type: "ack", channel: CHANNEL, offset: 1400 }),
+    ),
+  ])
+  expect(subscribed.result).toMatchObject({ more: true, position: { offset: 1000 }, since: { offset: 1400 } })
+  expect(acked.error).toBeUndefined()
+  expect((await back.ask({ type: "ack", channel: CHANNEL, offset: 1501 })).error?.code).toBe(
+    "INVALID_COMMAND",
+  )
+})
+
 test("[T-3.2] a client that subscribes and publishes without waiting for the answer hears itself", async () => {
   const channels = await createChannels(CHAT)
   const ada = channels.user("ada")

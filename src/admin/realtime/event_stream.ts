@@ -51,6 +51,7 @@ class EventStream {
       subscribed: (each, answer) => this.#subscribed(each, answer),
       send: (text) => this.#push(text),
       ended: (code) => this.#ended(code),
+      read: () => this.body.read(),
       tick: () => {
         if (realtime.now() - this.#wroteAt >= HEARTBEAT_MS) this.#write(": still here\n\n")
       },

@@ -62,6 +62,7 @@ export class ChannelRedis {
     since: Position | undefined,
     limit: number,
     { size, ttlMs }: Retention,
+    bytes = PAGE_BYTES,
   ): Promise<History> {
     const answer = (await this.ask(READ_CHANNEL, this.keys(channel, "state", "log"), [
       this.#options.newId(),
@@ -69,7 +70,7 @@ export class ChannelRedis {
       size,
       ttlMs,
       limit,
-      PAGE_BYTES,
+      Math.min(bytes, PAGE_BYTES),
       ...(since === undefined ? [] : [since.epoch, since.offset]),
     ])) as (string | number)[]
     const publications: StoredPublication[] = []

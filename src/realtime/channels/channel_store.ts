@@ -99,9 +99,15 @@ export interface ChannelStore {
   publish(channel: string, request: PublishRequest, retention: Retention): Promise<Published>
   /**
    * Publications after `since`, the oldest first; without `since` the newest ones. At most `limit`. Nothing published
-   * before the call is missing.
+   * before the call is missing. `bytes`: with `since` it need not give more than about so many, if it gives one.
    */
-  history(channel: string, since: Position | undefined, limit: number, retention: Retention): Promise<History>
+  history(
+    channel: string,
+    since: Position | undefined,
+    limit: number,
+    retention: Retention,
+    bytes?: number,
+  ): Promise<History>
   /**
    * From when it resolves on, the listener hears of the channel. Idempotent. Calls of `listen` and `unlisten` for one
    * channel take effect in the order they are made, also when nobody waits in between.

@@ -142,13 +142,13 @@ async function publish(
 async function history(
   { subscriptions }: Client,
   { id, channel, since, limit = DEFAULT_HISTORY }: CommandOf<"history">,
-  { link }: RealtimeWorld,
+  { link, rooms: { batchBytes: bytes } }: RealtimeWorld,
 ): Promise<string> {
   const subscription = subscriptions.get(channel)
   if (subscription === undefined) return errorText(id, "NOT_SUBSCRIBED")
   const { retention } = subscription.room.namespace
   if (retention.size === 0) return errorText(id, "NOT_AVAILABLE")
-  const found = await link.ask({ do: "history", channel, since, limit, retention })
+  const found = await link.ask({ do: "history", channel, since, limit, bytes, retention })
   if (found === UNAVAILABLE) return errorText(id, "UNAVAILABLE")
   const { position, publications, complete } = found
   const head = `{"id":${id},"result":{"position":${JSON.stringify(position)}`

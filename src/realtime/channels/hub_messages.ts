@@ -61,15 +61,18 @@ export type HubCommand =
       readonly channel: string
       readonly since: Position | undefined
       readonly limit: number
+      readonly bytes: number
       readonly retention: Retention
       readonly acked: AckedSubscriber | undefined
     }
   | { readonly do: "unlisten"; readonly channel: string }
+  /** `bytes`: of the texts, about; at least one publication is given. Infinity: any. */
   | {
       readonly do: "history"
       readonly channel: string
       readonly since: Position | undefined
       readonly limit: number
+      readonly bytes: number
       readonly retention: Retention
     }
   | { readonly do: "enter"; readonly channel: string; readonly member: Member; readonly announce: boolean }
@@ -87,6 +90,7 @@ export type HubCommand =
       readonly channel: string
       readonly namespace: string
       readonly limit: number
+      readonly bytes: number
       readonly retention: Retention
       readonly acked: AckedSubscriber
     }

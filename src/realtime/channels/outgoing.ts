@@ -27,6 +27,8 @@ export class Outgoing {
   #waitingBytes = 0
   /** It is in no topic: what is published comes by `send`. */
   #isSlow = false
+  /** Whoever wants to send more waits for it. */
+  #read: PromiseWithResolvers<void> | undefined
 
   constructor(options: OutgoingOptions) {
     this.#options = options
@@ -78,6 +80,13 @@ export class Outgoing {
     if (this.buffered > this.#options.maxBuffered()) this.#options.onOverflow()
   }
 
+  /** Resolves when nothing waits here any more, or the connection is over. `undefined`: so it is. */
+  read(): Promise<void> | undefined {
+    if (!this.#isSlow || this.#client === undefined) return undefined
+    this.#read ??= Promise.withResolvers()
+    return this.#read.promise
+  }
+
   /** Gives all of it to the runtime, as the connection is about to be closed. */
   flush(): void {
     const client = this.#client
@@ -92,6 +101,7 @@ export class Outgoing {
     this.#topics.clear()
     this.#empty()
     this.#client = undefined
+    this.#resolveRead()
   }
 
   /** Less where little may wait altogether. */
@@ -119,6 +129,7 @@ export class Outgoing {
     if (this.#first < this.#waiting.length || client.getBufferedAmount() > 0) return
     this.#empty()
     this.#isSlow = false
+    this.#resolveRead()
     for (const topic of this.#topics) {
       this.#unfollow(topic)
       client.subscribe(topic)
@@ -144,6 +155,11 @@ export class Outgoing {
     const { slow, member } = this.#options
     const members = slow.get(topic)
     if (members?.delete(member) === true && members.size === 0) slow.delete(topic)
+  }
+
+  #resolveRead(): void {
+    this.#read?.resolve()
+    this.#read = undefined
   }
 
   #empty(): void {

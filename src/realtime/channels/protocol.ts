@@ -11,7 +11,7 @@ export const CHANNEL_NAME = /^[A-Za-z0-9_.:@~-]{1,128}$/
 export const SESSION_NAME = /^[A-Za-z0-9_.-]{1,64}$/
 /** Commands in one frame. */
 export const MAX_COMMANDS = 64
-/** Publications in one reply, at most; those beyond follow the reply to `subscribe` as pushes. */
+/** Publications in one reply, at most, and fewer if they are large; others follow the reply to `subscribe` as pushes. */
 export const MAX_PUBLICATIONS = 1000
 /** A socket that has not said who it is after this long is closed. */
 export const CONNECT_WITHIN_MS = 5000
@@ -60,7 +60,10 @@ export const COMMANDS = {
     data: Type.Unknown(),
     key: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
   }),
-  /** Of a channel the client is subscribed to. Without `since`: the newest ones. */
+  /**
+   * Of a channel the client is subscribed to. Without `since`: the newest ones. Large ones are fewer than `limit`: about
+   * 256 KB; with `since`, the rest can be asked for after the last of them.
+   */
   history: strictObject({
     id,
     type: Type.Literal("history"),

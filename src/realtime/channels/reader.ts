@@ -22,6 +22,8 @@ export interface ReaderListener {
   send(text: string): void
   /** Ended by the gateway, once. */
   ended(code: CloseCode): void
+  /** As `Subscriber` has it; absent: it takes all at once. */
+  readonly read?: () => Promise<void> | undefined
   /** About once a second. */
   tick(): void
 }
@@ -72,6 +74,10 @@ export class Reader implements Client, SessionMember {
 
   alert(text: string): void {
     this.send(text)
+  }
+
+  read(): Promise<void> | undefined {
+    return this.#listener.read?.()
   }
 
   /** It comes back with its position, or hears then that it may not. */

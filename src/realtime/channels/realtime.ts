@@ -85,6 +85,7 @@ export class Realtime implements RealtimeWorld {
       link: deps.link,
       now: deps.now,
       publish: (topic, frame) => this.#publishTopic(topic, frame),
+      maxBuffered: () => this.settings.maxBuffered,
     })
   }
 

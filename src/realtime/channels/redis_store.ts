@@ -17,6 +17,7 @@ import {
   type Published,
   type PublishRequest,
   type Retention,
+  type StoredPublication,
 } from "./channel_store.ts"
 import { FanOut, type Heard } from "./fan_out.ts"
 import type { Member, Position } from "./protocol.ts"
@@ -135,12 +136,15 @@ export class RedisChannelStore implements ChannelStore {
     since: Position | undefined,
     limit: number,
     retention: Retention,
+    bytes = Number.POSITIVE_INFINITY,
   ): Promise<History> {
-    let page = await this.#channels.page(channel, since, limit, retention)
+    // The newest ones are the last of them.
+    const most = since === undefined ? Number.POSITIVE_INFINITY : bytes
+    let page = await this.#channels.page(channel, since, limit, retention, most)
     let { publications, complete } = page
     const { epoch, known } = page
     // Large ones come some at a time.
-    while (publications.length > 0 && publications.length < limit) {
+    while (publications.length > 0 && publications.length < limit && bytesOf(publications) < most) {
       const { offset } = publications.at(-1)!
       if (offset >= page.offset) break
       page = await this.#channels.page(
@@ -311,6 +315,9 @@ export class RedisChannelStore implements ChannelStore {
     await this.#channels.ask(ENTER_CHANNEL, this.#channels.keys(channel, "until", "order", "members"), args)
   }
 }
+
+const bytesOf = (publications: readonly StoredPublication[]): number =>
+  publications.reduce((sum, { data }) => sum + data.length, 0)
 
 /** From epoch, offset and publisher, a line each, and data. */
 function toHeard(text: string): Heard {

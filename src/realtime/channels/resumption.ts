@@ -85,7 +85,7 @@ export class Resumption {
   ): Promise<Position | undefined> {
     if (since === undefined) return undefined
     if (since.epoch === present.epoch) return since.offset <= present.offset ? since : undefined
-    const found = await readHistory(this.#options.store, { channel, since, limit: 1, retention })
+    const found = await readHistory(this.#options.store, { channel, since, limit: 1, bytes: 0, retention })
     if (found.position.epoch !== present.epoch)
       throw new ChannelStoreError(`resuming ${channel}: it began anew meanwhile`)
     return found.since
@@ -93,7 +93,7 @@ export class Resumption {
 
   /** What the subscriber was to get next is gone: it goes on with the oldest there is. */
   async #skipGone(
-    command: Pick<Of<"subscribe">, "channel" | "limit" | "retention">,
+    command: Pick<Of<"subscribe">, "channel" | "limit" | "bytes" | "retention">,
     subscriber: string,
     since: Position,
   ): Promise<Found & { readonly cursor: Position }> {
@@ -147,22 +147,45 @@ export class Resumption {
 
 export async function readHistory(
   store: ChannelStore,
-  { channel, since, limit, retention }: Pick<Of<"history">, "channel" | "since" | "limit" | "retention">,
+  { channel, since, limit, bytes, retention }: Omit<Of<"history">, "do">,
 ): Promise<Found> {
   const { epoch, offset, publications, complete, known } = await store.history(
     channel,
     since,
     limit,
     retention,
+    bytes,
   )
+  const given = since === undefined ? newestWithin(publications, bytes) : oldestWithin(publications, bytes)
   return {
     position: { epoch, offset },
     since: since !== undefined && known ? { epoch, offset: since.offset } : undefined,
-    first: publications[0]?.offset ?? 0,
-    publications: publications.map(textOf),
+    first: given[0]?.offset ?? 0,
+    publications: given.map(textOf),
     complete,
   }
 }
+
+/** Beside its data. */
+const PUBLICATION_BYTES = 40
+
+/** At least one, if there are any. */
+function oldestWithin(
+  publications: readonly StoredPublication[],
+  bytes: number,
+): readonly StoredPublication[] {
+  let left = bytes
+  const end = publications.findIndex(({ data }, i) => {
+    left -= data.length + PUBLICATION_BYTES
+    return left < 0 && i > 0
+  })
+  return end === -1 ? publications : publications.slice(0, end)
+}
+
+const newestWithin = (
+  publications: readonly StoredPublication[],
+  bytes: number,
+): readonly StoredPublication[] => oldestWithin(publications.toReversed(), bytes).toReversed()
 
 export function textOf({ offset, data, publisher }: StoredPublication): PublicationText {
   const from = publisher === undefined ? "" : `,"publisher":${JSON.stringify(publisher)}`

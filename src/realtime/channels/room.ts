@@ -7,6 +7,8 @@ export interface Subscriber {
   /** From now on what is published on the topic is sent to it; absent where all must come by `send`. */
   readonly join?: ((topic: string) => void) | undefined
   readonly part?: ((topic: string) => void) | undefined
+  /** Resolves when the client has read most of what was sent, or is gone. `undefined`: it has. */
+  readonly read?: (() => Promise<void> | undefined) | undefined
   /** The subscription ended by itself; it should, or should not, be made again. */
   ended(channel: string, resubscribe: boolean, reason: string): void
 }
@@ -26,6 +28,8 @@ export class Subscription {
   state: "asking" | "behind" | "ahead" | "live" | "over" = "asking"
   /** Last offset sent to it, unless it is live. */
   offset = 0
+  /** What it said itself that it has had. */
+  had = 0
   /** Up to where it has acknowledged, and when it last had nothing left to acknowledge or did so. */
   acked = 0
   ackedAt = 0
@@ -39,9 +43,9 @@ export class Subscription {
     this.acksAs = acksAs
   }
 
-  /** Last offset sent to it. */
+  /** Last offset sent to it, over this connection or another. */
   get sent(): number {
-    return this.state === "live" ? this.room.offset : this.offset
+    return this.state === "live" ? this.room.offset : Math.max(this.offset, this.had)
   }
 
   /** A publication came before the hub's answer. */

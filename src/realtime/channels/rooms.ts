@@ -7,12 +7,16 @@ import { Room, type Subscriber, type Subscription } from "./room.ts"
 
 /** Publications read or sent again at a time. */
 const BATCH = 200
+/** The same in bytes, about, unless clients may have less waiting. */
+const MAX_BATCH_BYTES = 256 * 1024
 
 export interface RoomsOptions {
   readonly link: Link
   readonly now: Clock
   /** Sends a text to all sockets of this worker that have joined the topic. */
   readonly publish: (topic: string, frame: string) => void
+  /** Bytes that may wait for a client. */
+  readonly maxBuffered: () => number
 }
 
 /** The channels of one worker: who has subscribed, and what they are sent. */
@@ -30,6 +34,11 @@ export class Rooms {
     return this.#rooms.size
   }
 
+  /** Of publications that are given to a client together: much less than may wait for it. */
+  get batchBytes(): number {
+    return Math.min(MAX_BATCH_BYTES, this.#options.maxBuffered() / 4)
+  }
+
   /**
    * Asks the hub. The subscription begins with `begin`, to be called at once when the answer has been sent. `undefined`:
    * not now.
@@ -43,6 +52,7 @@ export class Rooms {
       channel,
       since,
       limit: MAX_PUBLICATIONS,
+      bytes: this.batchBytes,
       retention,
       acked: acksAs === "" ? undefined : { subscriber: acksAs, maxDeliveries: options.max_deliveries },
     })
@@ -53,8 +63,9 @@ export class Rooms {
       return undefined
     }
     room.epoch = epoch
-    const { cursor, position } = answer
+    const { cursor, position, since: had } = answer
     subscription.offset = position.offset
+    subscription.had = had?.offset ?? 0
     subscription.acked = cursor?.offset ?? 0
     return answer
   }
@@ -131,11 +142,13 @@ export class Rooms {
   tick(): void {
     const now = this.#options.now()
     for (const subscription of this.#acked) {
-      const { room, acked, sent, ackedAt, state, redelivering } = subscription
+      const { room, subscriber, acked, sent, ackedAt, state, redelivering } = subscription
       if (acked >= sent) subscription.ackedAt = now
       else if (state === "over") this.#acked.delete(subscription)
-      else if (state !== "behind" && !redelivering && now - ackedAt >= room.namespace.options.ack_timeout)
-        void this.#redeliver(subscription)
+      else if (state === "behind" || redelivering || now - ackedAt < room.namespace.options.ack_timeout)
+        continue
+      // Who has not read yet what was sent has no use for it a second time.
+      else if (subscriber.read?.() === undefined) void this.#redeliver(subscription)
     }
   }
 
@@ -158,14 +171,22 @@ export class Rooms {
     if (told) subscription.subscriber.ended(subscription.room.channel, true, reason)
   }
 
-  /** Reads history until it has come to where the room is. */
+  /** Reads history until it has come to where the room is, as fast as the client reads. */
   async #catchUp(subscription: Subscription): Promise<void> {
     const { room, subscriber } = subscription
     const { channel, namespace } = room
     while (subscription.state === "behind") {
       const since = { epoch: room.epoch, offset: subscription.offset }
       const { retention } = namespace
-      const found = await this.#options.link.ask({ do: "history", channel, since, limit: BATCH, retention })
+      await subscriber.read?.()
+      const found = await this.#options.link.ask({
+        do: "history",
+        channel,
+        since,
+        limit: BATCH,
+        bytes: this.batchBytes,
+        retention,
+      })
       if ((subscription.state as Subscription["state"]) === "over") return
       if (found === UNAVAILABLE || !found.complete)
         return this.#end(subscription, "publications could not be read in time")
@@ -188,6 +209,7 @@ export class Rooms {
       channel,
       namespace: namespace.name,
       limit: BATCH,
+      bytes: this.batchBytes,
       retention: namespace.retention,
       acked: { subscriber: acksAs, maxDeliveries: namespace.options.max_deliveries },
     })

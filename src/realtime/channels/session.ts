@@ -8,7 +8,7 @@ import type { Subscriber, Subscription } from "./room.ts"
 import type { RealtimeWorld } from "./world.ts"
 
 /** What carries a session: a WebSocket, or what stands in for one. */
-export interface Transport extends Pick<Subscriber, "send" | "join" | "part"> {
+export interface Transport extends Pick<Subscriber, "send" | "join" | "part" | "read"> {
   /** Address of the client. */
   readonly address: string
   /** Sends one JSON text before all that still waits to be sent. */
@@ -31,6 +31,7 @@ export class Session implements Client {
   readonly subscriptions = new Map<string, Subscription>()
   readonly join: Subscriber["join"]
   readonly part: Subscriber["part"]
+  readonly read: Subscriber["read"]
   readonly #transport: Transport
   readonly #world: RealtimeWorld
   readonly #openedAt: number
@@ -53,6 +54,7 @@ export class Session implements Client {
     this.#allowance = world.settings.burst
     this.join = transport.join
     this.part = transport.part
+    this.read = transport.read
     world.sessions.add(this)
   }
 

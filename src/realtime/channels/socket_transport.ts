@@ -38,6 +38,7 @@ export class SocketTransport implements SocketHandler {
       urgent: (text) => outgoing.urgent(text),
       join: (topic) => outgoing.join(topic),
       part: (topic) => outgoing.part(topic),
+      read: () => outgoing.read(),
       close: (code) => this.#end(code),
     }
     this.#session = new Session(transport, world, principal)
