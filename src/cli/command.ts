@@ -1,5 +1,6 @@
 import { VERSION } from "../lib/version.ts"
 import { EXIT, type Output } from "./output.ts"
+import { startEarly } from "./thread.ts"
 import { type CommandName, commandUsage, isCommand, unknownCommand, usage, usageError } from "./usage.ts"
 
 /** From the arguments to a command's exit code. */
@@ -15,6 +16,7 @@ export async function runCommand(argv: readonly string[], output: Output): Promi
 async function run(command: CommandName, args: readonly string[], output: Output): Promise<number> {
   switch (command) {
     case "serve":
+      startEarly()
       // Loaded only when asked for: the other commands answer at once.
       return (await import("./serve.ts")).serve(args)
     case "demo":
