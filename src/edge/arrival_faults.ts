@@ -10,7 +10,7 @@ const TWO_TYPES = /^(?:[^",]|"(?:[^"\\]|\\.)*")*,/
 /** Several credentials where there may be one. */
 export function hasTwoCredentials(fields: Fields): boolean {
   const authorization = fields.get("authorization")
-  return authorization !== undefined && TWO_CREDENTIALS.test(authorization)
+  return authorization?.includes(",") === true && TWO_CREDENTIALS.test(authorization)
 }
 
 /** Several media types where there may be one. Asked of requests with a body only. */
@@ -24,12 +24,16 @@ export interface OriginForm {
   readonly path: CanonicalPath
   /** Without the `?`; "" when there is none. */
   readonly query: string
+  /** The path came in its canonical form. */
+  readonly asCame: boolean
 }
 
 /** Takes a target apart (`target` from `at` on); `undefined` when it is malformed or has a fragment. */
 export function originForm(target: string, at = 0): OriginForm | undefined {
   const question = target.indexOf("?", at)
-  const path = canonicalPath(question === -1 ? target.slice(at) : target.slice(at, question))
+  const raw = question === -1 ? target.slice(at) : target.slice(at, question)
+  const path = canonicalPath(raw)
   if (path === undefined || (question !== -1 && target.includes("#", question))) return undefined
-  return { path, query: question === -1 ? "" : target.slice(question + 1) }
+  const query = question === -1 ? "" : target.slice(question + 1)
+  return { path, query, asCame: path.path === raw }
 }

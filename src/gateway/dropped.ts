@@ -20,8 +20,16 @@ const names: ReadonlySet<string> = new Set([...OWN_FIELDS, ...OVERRIDES])
  */
 export const DROPPED_FROM_REQUEST: NameSet = { has: isDropped }
 
+/** Names in use are judged once; beyond this many each time. */
+const MAX_JUDGED = 1024
+const judged = new Map<string, boolean>()
+
 function isDropped(name: string): boolean {
-  return names.has(name) || name.includes("_") || isOwnPrefix(name)
+  const known = judged.get(name)
+  if (known !== undefined) return known
+  const dropped = names.has(name) || name.includes("_") || isOwnPrefix(name)
+  if (judged.size < MAX_JUDGED) judged.set(name, dropped)
+  return dropped
 }
 
 /** Service fields no client sees: hop-by-hop; the door writes the framing anew. */

@@ -1,4 +1,5 @@
 import type { Fields, NameSet } from "./fields.ts"
+import { writeText } from "./text.ts"
 
 /**
  * A header section from a flat list: name, value, … with names in lower case and values of Latin-1. Made by
@@ -29,15 +30,13 @@ export class FieldList implements Fields {
     return this.#lines
   }
 
-  copy(out: Buffer, at: number, dropped: NameSet, before = ""): number {
+  copy(out: Buffer, at: number, dropped: NameSet): number {
     const lines = this.#lines
-    // One write: each costs as much as putting several lines together.
-    let text = before
+    let text = ""
     for (let i = 0; i < lines.length; i += 2) {
       if (!dropped.has(lines[i]!)) text += `${lines[i]}: ${lines[i + 1]}\r\n`
     }
-    if (at + text.length > out.length) throw new RangeError("copying header fields: the buffer is full")
-    return at + out.latin1Write(text, at)
+    return writeText(out, at, text)
   }
 }
 

@@ -9,10 +9,9 @@ export interface Fields {
   flat(): readonly string[]
   /**
    * Writes each line whose name is not in `dropped` as `name: value CRLF` into `out` at `at`, and returns
-   * the position after the last byte. Throws `RangeError` when `out` is too small. `before`: Latin-1 text
-   * that goes in front, e.g. a start line; "" when it is left out.
+   * the position after the last byte. Throws `RangeError` when `out` is too small.
    */
-  copy(out: Buffer, at: number, dropped: NameSet, before?: string): number
+  copy(out: Buffer, at: number, dropped: NameSet): number
 }
 
 /** What a copy leaves out. `Set<string>` and `Edits` both fit. */

@@ -70,15 +70,27 @@ function is(bytes: Buffer, start: number, end: number, token: string): boolean {
  * Names seen lately, by hash: most heads then need no new string for a name, and comparing two names is
  * comparing two pointers. A slot is overwritten on a clash, so hostile names cost time, never memory.
  */
-const SEEN: string[] = new Array<string>(1024).fill("")
+const SLOTS = 1024
 const LONGEST_SEEN = 64
+const SEEN: string[] = new Array<string>(SLOTS).fill("")
+/** Bytes of the names in `SEEN`: comparing with them is quicker than with the characters of a string. */
+const SEEN_BYTES = new Uint8Array(SLOTS * LONGEST_SEEN)
 
 function nameOf(bytes: Buffer, start: number, end: number, hash: number): string {
-  const slot = (hash ^ (hash >>> 10)) & 1023
+  const slot = (hash ^ (hash >>> 10)) & (SLOTS - 1)
   const seen = SEEN[slot]!
-  if (is(bytes, start, end, seen)) return seen
+  const length = end - start
+  if (seen.length === length) {
+    const at = slot * LONGEST_SEEN
+    let i = 0
+    while (i < length && LOWER[bytes[start + i]!] === SEEN_BYTES[at + i]) i++
+    if (i === length) return seen
+  }
   const name = bytes.latin1Slice(start, end).toLowerCase()
-  if (name.length <= LONGEST_SEEN) SEEN[slot] = name
+  if (length <= LONGEST_SEEN) {
+    SEEN[slot] = name
+    SEEN_BYTES.set(Buffer.from(name, "latin1"), slot * LONGEST_SEEN)
+  }
   return name
 }
 

@@ -9,6 +9,8 @@ export interface RequestHead {
   /** The request target as sent: bytes of a URI, in whatever form (RFC 9112 section 3.2). */
   readonly target: string
   readonly fields: Section
+  /** Position of the first byte of the head. */
+  readonly start: number
   /** Position of the first byte after the head. */
   readonly headEnd: number
 }
@@ -83,6 +85,7 @@ function scanRequest(bytes: Buffer, at: number): RequestHead | HeadFault | NotPl
     method: methodOf(bytes, at, targetStart - 1),
     target: bytes.latin1Slice(targetStart, targetEnd),
     fields,
+    start: at,
     headEnd: fields.end,
   }
 }

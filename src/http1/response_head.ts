@@ -1,6 +1,7 @@
 import type { Edits, Fields } from "./fields.ts"
 import { REASONS } from "./reasons.ts"
 import { Section } from "./section.ts"
+import { writeText } from "./text.ts"
 
 /** By status, the status line and the start of every answer. */
 const STATUS_LINES: readonly string[] = Array.from(
@@ -22,11 +23,13 @@ export function writeResponseHead(
   edits: Edits,
   own: string,
 ): number {
-  let text = STATUS_LINES[status]! + own + edits.written
+  at = writeText(out, at, STATUS_LINES[status]!)
+  at = writeText(out, at, own)
+  at = writeText(out, at, edits.written)
+  let text = ""
   if (fields instanceof Section) {
     // Scanned when it came in; copied as it is.
-    at = fields.copy(out, at, edits, text)
-    text = ""
+    at = fields.copy(out, at, edits)
   } else {
     const lines = fields.flat()
     for (let i = 0; i < lines.length; i += 2)
@@ -34,9 +37,8 @@ export function writeResponseHead(
   }
   const { unwritten } = edits
   for (let i = 0; i < unwritten.length; i += 2) text += line(unwritten[i]!, unwritten[i + 1]!)
-  if (at + text.length + 2 > out.length) throw new RangeError("writing a response head: the buffer is full")
-  // Each write of a string costs as much as putting several lines together.
-  if (text !== "") at += out.latin1Write(text, at)
+  at = writeText(out, at, text)
+  if (at + 2 > out.length) throw new RangeError("writing a response head: the buffer is full")
   out[at] = 13
   out[at + 1] = 10
   return at + 2

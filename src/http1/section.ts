@@ -94,14 +94,25 @@ export class Section implements Fields {
     return this.#flat
   }
 
-  copy(out: Buffer, at: number, dropped: NameSet, before = ""): number {
+  copy(out: Buffer, at: number, dropped: NameSet): number {
+    return this.#copy(out, at, -1, dropped, "")
+  }
+
+  /**
+   * Copies a request head: the start line, which begins at `start` of the bytes that were scanned, Host, and the lines
+   * that `dropped` leaves in.
+   */
+  copyRequest(out: Buffer, at: number, start: number, dropped: NameSet): number {
+    return this.#copy(out, at, start, dropped, "host")
+  }
+
+  /** `run`: where what is copied begins, -1: with the first line left in. `kept`: a name that is, whatever `dropped` has. */
+  #copy(out: Buffer, at: number, run: number, dropped: NameSet, kept: string): number {
     const names = this.#names
     const marks = this.#marks
-    if (at + before.length > out.length) throw new RangeError("header section does not fit the buffer")
-    at += out.latin1Write(before, at)
-    let run = -1
     for (let line = 0; line < names.length; line++) {
-      if (!dropped.has(names[line]!)) {
+      const name = names[line]!
+      if (name === kept || !dropped.has(name)) {
         if (run < 0) run = marks[line * 3]!
       } else if (run >= 0) {
         at = this.#splice(out, at, run, marks[line * 3]!)

@@ -97,15 +97,16 @@ export class Ask implements Asking {
   #rounds = 0
   next: Ask | undefined = undefined
   previous: Ask | undefined = undefined
-  readonly #resolve: (asked: Asked) => void
-  readonly #reject: (error: unknown) => void
+  #resolve!: (asked: Asked) => void
+  #reject!: (error: unknown) => void
 
   constructor(request: UpstreamRequest) {
     this.request = request
-    const { promise, resolve, reject } = Promise.withResolvers<Asked>()
-    this.result = promise
-    this.#resolve = resolve
-    this.#reject = reject
+    // `Promise.withResolvers` costs twice as much.
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Body } from "../http1/body.ts"
 import { Edits, type Fields, type NameSet } from "../http1/fields.ts"
+import type { RequestHead } from "../http1/request_head.ts"
 import type { ClientCertificate } from "../identity/certificate.ts"
 import type { Principal } from "../identity/principal.ts"
 import { newRequestId } from "../lib/request_id.ts"
@@ -32,12 +33,25 @@ export interface Arrival {
   /** Code of the failure to answer with when the door has found the request malformed; "" when it is sound. */
   readonly fault: FailureCodeOfDoor | ""
   /**
+   * The head as it came, where method, path, query and host are just what its request line and Host say: it may be
+   * passed on as it is. `undefined`: it may not.
+   */
+  readonly asCame?: RequestHead | undefined
+  /** What the connection keeps from one request to the next. Absent where the door knows no connection. */
+  readonly kept?: Kept
+  /**
    * Asked for when the exchange takes long: from now on the door tells `Exchange.clientLeft`, at once if the
    * client has left already. Absent where the door notices anyway.
    */
   watch?(): void
   /** Passes hints of the service on to the client, ahead of its answer (103). Absent where the door cannot. */
   hint?(fields: Fields): void
+}
+
+/** What would otherwise be made anew for every request of a connection. */
+export interface Kept {
+  /** Lines that tell a service where the last request came from, and the host they name. */
+  forwarded: { readonly host: string; readonly lines: string } | undefined
 }
 
 /** What a door may find wrong with a request; codes of policies/failure.ts. */

@@ -1,5 +1,6 @@
 import type { Socket } from "bun"
 import { CHUNK_END, LAST_CHUNK, writeChunkSize } from "../http1/framing.ts"
+import { lengthLine } from "../http1/text.ts"
 import { freeBytes } from "../lib/free_bytes.ts"
 import type { UpstreamRequest } from "./ask.ts"
 import { type Carrier, Upload } from "./upload.ts"
@@ -190,8 +191,8 @@ function writeFraming(request: UpstreamRequest, at: number): number {
 }
 
 function framing({ method, body }: UpstreamRequest): string {
-  if (body === undefined) return EXPECTS_BODY.has(method) ? "content-length: 0\r\n" : ""
+  if (body === undefined) return EXPECTS_BODY.has(method) ? lengthLine(0) : ""
   if (body.length === undefined) return "transfer-encoding: chunked\r\n"
   if (body.length === 0 && (method === "GET" || method === "HEAD")) return ""
-  return `content-length: ${body.length}\r\n`
+  return lengthLine(body.length)
 }

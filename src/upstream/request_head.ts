@@ -1,3 +1,4 @@
+import { writeText } from "../http1/text.ts"
 import type { Exchange } from "./exchange.ts"
 
 /**
@@ -10,16 +11,17 @@ export function writeRequestHead(
   out: Buffer,
   at: number,
 ): number {
-  const target = exchange.query === "" ? exchange.upstreamPath : `${exchange.upstreamPath}?${exchange.query}`
-  const start = `${exchange.method} ${target} HTTP/1.1\r\nhost: ${host ?? exchange.host}\r\n`
-  const { requestEdits } = exchange
-  // The added lines first: one write of a string less.
-  return exchange.arrival.fields.copy(
-    out,
-    at,
-    requestEdits,
-    start + requestEdits.written + toLines(requestEdits.unwritten),
-  )
+  const { arrival, upstreamPath, query, requestEdits } = exchange
+  const { asCame } = arrival
+  if (asCame !== undefined && host === undefined && upstreamPath === exchange.path)
+    at = asCame.fields.copyRequest(out, at, asCame.start, requestEdits)
+  else {
+    const target = query === "" ? upstreamPath : `${upstreamPath}?${query}`
+    const start = `${exchange.method} ${target} HTTP/1.1\r\nhost: ${host ?? exchange.host}\r\n`
+    at = arrival.fields.copy(out, writeText(out, at, start), requestEdits)
+  }
+  at = writeText(out, at, requestEdits.written)
+  return writeText(out, at, toLines(requestEdits.unwritten))
 }
 
 /** What policies add may come from a token or a path: it must not end its line. */

@@ -93,8 +93,9 @@ describe("requests made from plain bytes, with no server in the room", () => {
     )
     expect(upstream.last.received).toBe(
       "POST /bA?x=1&y HTTP/1.1\r\nhost: api.example.com\r\n" +
+        "X-One: 1\r\naccept:  text/plain \r\n" +
         "x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: http\r\nx-forwarded-host: api.example.com\r\n" +
-        "X-One: 1\r\naccept:  text/plain \r\ncontent-length: 4\r\n\r\nbody",
+        "content-length: 4\r\n\r\nbody",
     )
     expect([answered.status, answered.body, answered.header("x-answer")]).toEqual([201, "hello", "yes"])
     expect(answered.exchange.answer!.fields.flat().filter((each) => each === "set-cookie")).toHaveLength(2)

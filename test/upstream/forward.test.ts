@@ -73,7 +73,7 @@ describe("forward", () => {
     const forwarded = await forward(exchange, on.service, 5000)
     expect(await textOf(forwarded)).toBe("200 ok")
     expect(Buffer.from(one.last.received, "latin1").toString()).toBe(
-      "GET /out?q=1 HTTP/1.1\r\nhost: app.example.com\r\nx-user-id: u  x-admin: 1\r\nx-name: Ċ\r\naccept: text/plain\r\n\r\n",
+      "GET /out?q=1 HTTP/1.1\r\nhost: app.example.com\r\naccept: text/plain\r\nx-user-id: u  x-admin: 1\r\nx-name: Ċ\r\n\r\n",
     )
     expect(exchange.instance).toBe(one.url)
     expect(exchange.retries).toBe(0)

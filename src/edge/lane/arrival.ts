@@ -4,14 +4,14 @@ import type { Fields } from "../../http1/fields.ts"
 import type { RequestHead } from "../../http1/request_head.ts"
 import type { ClientCertificate } from "../../identity/certificate.ts"
 import { canonicalHost } from "../../lib/target.ts"
-import type { Arrival, FailureCodeOfDoor } from "../../upstream/exchange.ts"
+import type { Arrival, FailureCodeOfDoor, Kept } from "../../upstream/exchange.ts"
 import { hasTwoCredentials, hasTwoTypes, originForm } from "../arrival_faults.ts"
 import type { Origin } from "../origin.ts"
 
 const SLASH = 47
 
 /** The connection a request came on. */
-export interface LaneWay {
+export interface LaneWay extends Kept {
   readonly origin: Origin
   hint(fields: Fields): void
 }
@@ -31,13 +31,13 @@ export class LaneArrival implements Arrival {
   readonly startedAt: number
   readonly protocol = "HTTP/1.1"
   readonly fault: FailureCodeOfDoor | "" = ""
-
-  readonly #way: LaneWay
+  readonly asCame: RequestHead | undefined = undefined
+  readonly kept: LaneWay
 
   constructor(head: RequestHead, body: Body, way: LaneWay, startedAt: number) {
     const { method, target, fields } = head
     const { origin } = way
-    this.#way = way
+    this.kept = way
     this.method = method
     this.fields = fields
     this.body = body
@@ -47,7 +47,8 @@ export class LaneArrival implements Arrival {
     this.certificate = origin.certificate
 
     // Several Hosts are joined, which no host matches.
-    const host = canonicalHost(fields.get("host") ?? "")
+    const named = fields.get("host") ?? ""
+    const host = canonicalHost(named)
     if (host === undefined) {
       this.fault = "INVALID_HOST"
       return
@@ -69,6 +70,7 @@ export class LaneArrival implements Arrival {
     this.path = form.path.path
     this.ambiguousPath = form.path.ambiguous
     this.query = form.query
+    if (at === 0 && form.asCame && named === host) this.asCame = head
     // A body that a GET brings means nothing (RFC 9110 section 9.3.1), and services disagree on where it ends.
     const bodiless = body !== undefined && (method === "GET" || method === "HEAD")
     if (bodiless || hasTwoCredentials(fields) || (body !== undefined && hasTwoTypes(fields)))
@@ -76,7 +78,7 @@ export class LaneArrival implements Arrival {
   }
 
   hint(fields: Fields): void {
-    this.#way.hint(fields)
+    this.kept.hint(fields)
   }
 }
 

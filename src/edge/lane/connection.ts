@@ -9,7 +9,7 @@ import type { Exchange, FailureCodeOfDoor } from "../../upstream/exchange.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
 import { UNREAD_BYTES } from "../upload.ts"
-import { LaneArrival, NoArrival } from "./arrival.ts"
+import { LaneArrival, type LaneWay, NoArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
@@ -40,10 +40,11 @@ const AWAITED: readonly (Awaited | undefined)[] = [undefined, "answer", "answer"
  * A client's HTTP/1.1 connection at byte level. It takes one request at a time, in order; what the lane does not
  * speak it hands over whole, where a request begins.
  */
-export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMember {
+export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMember, LaneWay {
   /** Place in the lane's list; kept by the lane. */
   slot = 0
   readonly origin: Origin
+  forwarded: LaneWay["forwarded"] = undefined
   readonly #owner: LaneOwner
   readonly #socket: RawSocket
   readonly #intake: Intake

@@ -2,6 +2,7 @@ import type { BodySink, BodySource } from "../../http1/body.ts"
 import type { Fields } from "../../http1/fields.ts"
 import { LAST_CHUNK } from "../../http1/framing.ts"
 import { writeResponseHead } from "../../http1/response_head.ts"
+import { lengthLine } from "../../http1/text.ts"
 import type { Answer, Exchange } from "../../upstream/exchange.ts"
 import type { LaneOwner } from "./owner.ts"
 import { SCRATCH, type Writer } from "./writer.ts"
@@ -160,8 +161,8 @@ function framing({ method }: Exchange, { status, fields, body }: Answer): string
     // What a GET would have brought; nothing where that is not known.
     const told = fields.get("content-length")
     if (told !== undefined) return `content-length: ${told}\r\n`
-    return length === undefined || status === 304 ? "" : `content-length: ${length}\r\n`
+    return length === undefined || status === 304 ? "" : lengthLine(length)
   }
-  if (body === undefined) return "content-length: 0\r\n"
-  return length === undefined ? "transfer-encoding: chunked\r\n" : `content-length: ${length}\r\n`
+  if (body === undefined) return lengthLine(0)
+  return length === undefined ? "transfer-encoding: chunked\r\n" : lengthLine(length)
 }
