@@ -14,13 +14,11 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote, unquote
 
 import websockets
 from websockets.client import ClientConnection
-from websockets.extensions.permessage_deflate import (
-    ClientPerMessageDeflateFactory,
-    ServerPerMessageDeflateFactory,
-)
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerConnection
 from websockets.uri import parse_uri
@@ -244,15 +242,16 @@ class Play:
             self.step(step)
         if case["finish"] == "close" and not self.over:
             self.wire.send(self.bytes_of({"op": 8, "b64": "A+g="}))
-        while self.wire.end is None:
+        while self.wire.end is None and (self.masked or self.close is None):
             self.read()
+        # It is the server that ends the connection (RFC 6455 section 7.1.1).
         self.wire.plain.close()
         return {
             "messages": self.messages,
             "pongs": self.pongs,
             "pings": self.pings,
             "close": self.close,
-            "end": self.wire.end,
+            "end": self.wire.end or "closed",
             "violation": self.violation,
             "survived": self.survived,
             "extensions": [repr(each) for each in self.connection.extensions],
@@ -305,7 +304,7 @@ def answer_all(plan):
 
     def meet(plain):
         wire = Wire(plain, False)
-        connection = ServerConnection(extensions=[ServerPerMessageDeflateFactory()], max_size=MAX_BYTES)
+        connection = ServerConnection(max_size=MAX_BYTES)
         play = Play(connection, wire, masked=False)
         path = None
         while path is None and wire.end is None:
@@ -318,7 +317,7 @@ def answer_all(plan):
                 play.reply()
         if path is None:
             return
-        _, name, case = path.split("/")
+        _, name, case = unquote(path).split("/")
         seen[name][case] = play.run(cases[case])
 
     threads = []
@@ -338,7 +337,7 @@ async def echo_all(plan):
 
     async def one(target, case):
         async with gate:
-            url = f"ws://127.0.0.1:{target['port']}/{target['name']}/{case}"
+            url = f"ws://127.0.0.1:{target['port']}/{quote(target['name'] + '/' + case)}"
             got = []
             async with websockets.connect(url, max_size=MAX_BYTES, compression=None, close_timeout=5) as ws:
                 try:

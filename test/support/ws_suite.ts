@@ -106,7 +106,7 @@ export async function echoAll(
   targets: readonly WsTarget[],
   cases: readonly WsCase[],
 ): Promise<Readonly<Record<string, Readonly<Record<string, ClientSaw>>>>> {
-  const script = run("echo", { targets, cases: cases.map(({ id }) => encodeURIComponent(id)) })
+  const script = run("echo", { targets, cases: cases.map(({ id }) => id) })
   return JSON.parse(await new Response(script.stdout).text())
 }
 
