@@ -10,8 +10,13 @@ export function remember<V>(ask: (text: string) => V, max: number): (text: strin
   return (text) => {
     const found = known.get(text)
     if (found !== undefined) return found
-    const answer = ask(text)
-    if (known.size < max && text.length <= MAX_KEY_CHARS) known.set(text, answer)
+    if (known.size >= max || text.length > MAX_KEY_CHARS) return ask(text)
+    // A copy: what was cut out of a longer text would keep all of it.
+    const key = Buffer.from(text).toString()
+    // Half a surrogate has no UTF-8.
+    if (key !== text) return ask(text)
+    const answer = ask(key)
+    known.set(key, answer)
     return answer
   }
 }

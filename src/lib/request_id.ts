@@ -1,7 +1,20 @@
+/** Last three hexadecimal digits of an id. */
+const DIGITS: readonly string[] = Array.from({ length: 4096 }, (_, n) => n.toString(16).padStart(3, "0"))
+
+let madeAt = 0
+let start = ""
+let count = DIGITS.length
+
 /**
  * A new request id: a UUID version 7 (RFC 9562), 36 characters, which sorts by time and is unique across
- * threads and machines. Not a secret.
+ * threads and machines. Not a secret: those of one millisecond count up from one that was drawn.
  */
 export function newRequestId(): string {
-  return Bun.randomUUIDv7()
+  const at = Date.now()
+  if (at !== madeAt || count === DIGITS.length) {
+    madeAt = at
+    count = 0
+    start = Bun.randomUUIDv7().slice(0, -3)
+  }
+  return start + DIGITS[count++]!
 }
