@@ -161,14 +161,7 @@ async function history(
   if (limit === undefined || !Number.isSafeInteger(offset) || offset < 0)
     return fail("INVALID_REQUEST", { message: `limit must be from 1 to ${MAX_PUBLICATIONS}, offset from 0.` })
   const since = epoch === null ? undefined : { epoch, offset }
-  const found = await link.ask({
-    do: "history",
-    channel,
-    since,
-    limit,
-    bytes: Number.POSITIVE_INFINITY,
-    retention,
-  })
+  const found = await link.ask({ do: "history", channel, since, limit, retention })
   if (found === UNAVAILABLE) return BUSY
   const { position, publications, complete } = found
   return text(

@@ -66,13 +66,13 @@ export type HubCommand =
       readonly acked: AckedSubscriber | undefined
     }
   | { readonly do: "unlisten"; readonly channel: string }
-  /** `bytes`: of the texts, about; at least one publication is given. Infinity: any. */
+  /** `bytes`: of the texts, about; at least one publication is given. Absent: any. */
   | {
       readonly do: "history"
       readonly channel: string
       readonly since: Position | undefined
       readonly limit: number
-      readonly bytes: number
+      readonly bytes?: number
       readonly retention: Retention
     }
   | { readonly do: "enter"; readonly channel: string; readonly member: Member; readonly announce: boolean }

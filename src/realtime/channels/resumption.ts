@@ -147,7 +147,7 @@ export class Resumption {
 
 export async function readHistory(
   store: ChannelStore,
-  { channel, since, limit, bytes, retention }: Omit<Of<"history">, "do">,
+  { channel, since, limit, bytes = Number.POSITIVE_INFINITY, retention }: Omit<Of<"history">, "do">,
 ): Promise<Found> {
   const { epoch, offset, publications, complete, known } = await store.history(
     channel,
