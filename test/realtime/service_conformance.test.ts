@@ -50,7 +50,11 @@ describe.skipIf(!python)("service conformance", () => {
   })
 
   const seen = (way: string, { id }: WsCase): Transcript => services[way]![id]!
-  const saw = (way: string, { id }: WsCase): ClientSaw => clients[way]![id]!
+  /** The last messages before an end may be cut off by it in cases that are loose: not compared. */
+  const saw = (way: string, { id, loose }: WsCase): ClientSaw => {
+    const { messages, close } = clients[way]![id]!
+    return { messages: loose === true ? [] : messages, close }
+  }
   /** The service breaks the protocol: a client that reads its frames fails the connection. */
   const isBroken = (each: WsCase): boolean => saw("direct", each).close[0] === 1006
 
