@@ -40,7 +40,10 @@ export interface Subscription<Data = unknown> {
     listener: (value: SubscriptionEvents<Data>[Name]) => unknown,
   ): () => void
   publish(data: unknown): Promise<Published>
-  /** Without `since` the newest ones. Rejects when there is no connection. */
+  /**
+   * Without `since` the newest ones. Large ones are fewer than `limit` (default 100, at most 1000): about 256 KB. Rejects
+   * when there is no connection.
+   */
   history(since?: Position, limit?: number): Promise<Results["history"]>
   /** Rejects when there is no connection. */
   presence(): Promise<readonly Member[]>

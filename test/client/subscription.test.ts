@@ -222,6 +222,28 @@ describe("a subscription", () => {
     expect(told).toEqual(["subscribed false", "lost e1:1 to e1:2"])
   })
 
+  test("takes no answer of another epoch for a gap in this one, and loses nothing when it subscribes again", async () => {
+    const { gateway, client, pass } = modelClient()
+    const channel = gateway.channel("a:b")
+    const subscription = client.subscribe("a:b")
+    const data = collect(subscription)
+    const told = tell(subscription)
+    await gateway.settle()
+    for (const n of [1, 2, 3]) gateway.publish("a:b", n)
+    gateway.socket.down.splice(1, 1)
+    // The gateway's own connections have not heard of it yet.
+    channel.past.set("e1", 3)
+    channel.epoch = "e2"
+    await gateway.settle()
+    expect(data).toEqual([1])
+    gateway.push({ push: "unsubscribe", channel: "a:b", resubscribe: true, reason: "it has begun anew" })
+    gateway.publish("a:b", 4)
+    await gateway.settle()
+    await pass(1000)
+    expect(data).toEqual([1, 2, 3, 4])
+    expect(told).toEqual(["subscribed false", "subscribed true", "recovered 3"])
+  })
+
   test("drops what comes twice", async () => {
     const { gateway, client } = modelClient()
     const data = collect(client.subscribe("a:b"))

@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
-import { connect, type RealtimeClient } from "../../src/client/connect.ts"
+import { connect, type Position, type RealtimeClient } from "../../src/client/connect.ts"
 import { accessToken } from "../support/access_token.ts"
 import { SECRET } from "../support/authenticator.ts"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
@@ -106,6 +106,38 @@ test("[F-40] a Redis that restarts and has lost nothing costs clients no message
   await expectAll(readers, await writer.stop())
   for (const [i, { subscription }] of readers[0]!.heard.entries())
     expect(subscription.position!.epoch).not.toBe(epochs[i]!)
+})
+
+test("[F-40] a Redis that comes back without its last writes: who had them is told of the loss, who was before them goes on", async () => {
+  const redis = await startRedis()
+  const gateway = await startGateway({ ...config, redis: redis.url })
+  const writer = open(gateway, "writer")
+  const publish = async (n: number) => (await writer.publish("session:1", n)).position
+  const listen = (id: string, since?: Position) => {
+    const subscription = open(gateway, id).subscribe<number>("session:1", { since })
+    const data: number[] = []
+    const lost: unknown[] = []
+    subscription.on("publication", (publication) => data.push(publication.data))
+    subscription.on("lost", (what) => lost.push(what))
+    return { subscription, data, lost }
+  }
+  const ahead = listen("ada")
+  await until(() => ahead.subscription.state === "subscribed", "the subscription")
+  const before = await publish(1)
+  await publish(2)
+  await redis.client.save()
+  const last = await publish(3)
+  await until(() => ahead.data.length === 3, "all three")
+  await redis.kill()
+  await redis.start()
+  await until(() => ahead.lost.length > 0, "the loss to be told")
+  const back = listen("bob", before)
+  const next = await publish(4)
+  await until(() => [ahead, back].every(({ data }) => data.includes(4)), "what comes after it")
+  expect(ahead.lost).toEqual([{ since: last, position: { epoch: next.epoch, offset: 2 } }])
+  expect(ahead.data).toEqual([1, 2, 3, 4])
+  expect(back.lost).toEqual([])
+  expect(back.data).toEqual([2, 4])
 })
 
 test("a worker that dies takes its own sockets with it; they come back by the client library, and nobody loses a message", async () => {
