@@ -7,6 +7,7 @@ import { ANY_CALLER } from "../policies/auth.ts"
 import { authInWords } from "../policies/auth_words.ts"
 import { FAILURES, type FailureCode } from "../policies/failure.ts"
 import { identityPaths } from "./openapi_identity.ts"
+import { realtimePaths } from "./openapi_realtime.ts"
 import { safetyPaths } from "./openapi_safety.ts"
 import { securityOf, securitySchemes } from "./openapi_security.ts"
 
@@ -63,7 +64,11 @@ export async function openApiText(config: Config, version: string, builtin: AnyE
 function ownPathsOf(config: Config): Json {
   const refuse = (status: number): Json => ({ $ref: `#/components/responses/${statusName(status)}` })
   const callers = securityOf(config, ANY_CALLER)
-  return { ...identityPaths(config, refuse, callers), ...safetyPaths(config, refuse, callers) }
+  return {
+    ...identityPaths(config, refuse, callers),
+    ...realtimePaths(config, refuse, callers),
+    ...safetyPaths(config, refuse, callers),
+  }
 }
 
 const ERROR_SCHEMA = {
@@ -127,6 +132,9 @@ function tagsOf(config: Config): Json[] {
   return [
     { name: "gateway", description: "Answered by the gateway itself." },
     { name: "identity", description: "Accounts, sign-in and tokens; answered by the gateway itself." },
+    ...(config.realtime === undefined
+      ? []
+      : [{ name: "realtime", description: "Channels; what comes by WebSocket is in docs/asyncapi.yaml." }]),
     ...tags,
   ]
 }

@@ -1,13 +1,14 @@
 import type { Config } from "../config/schema.ts"
 import { FAILURES, type FailureCode } from "../policies/failure.ts"
 import { identityRoutes } from "./auth/endpoints.ts"
-import { type Described, IDENTITY_REFERENCE } from "./auth/reference.ts"
+import { type Described, type DescribedParameter, IDENTITY_REFERENCE } from "./auth/reference.ts"
 import { REGISTRY_REFERENCE } from "./registry/reference.ts"
 
 type Json = Record<string, unknown>
 
-/** What every endpoint for callers may refuse with. */
-const CALLER_FAILURES = ["AUTH_ERROR", "CSRF_FAILED"] as const
+/** What every endpoint may refuse with, and those for callers. */
+const FAILURES_OF_ALL: readonly FailureCode[] = ["HTTPS_REQUIRED", "OVERLOADED"]
+export const CALLER_FAILURES: readonly FailureCode[] = ["AUTH_ERROR", "CSRF_FAILED"]
 
 /**
  * The endpoints of identity and of the registry as OpenAPI paths, below the first prefix of the config. `refuse`: a reference to the
@@ -23,46 +24,52 @@ export function identityPaths(config: Config, refuse: (status: number) => Json, 
       const described = IDENTITY_REFERENCE[name] ?? REGISTRY_REFERENCE[name]
       if (described === undefined) continue // the same below another prefix
       const operations = (paths[path.replaceAll(/:(\w+)/g, "{$1}")] ??= {})
-      operations[method.toLowerCase()] = operationOf(
-        described,
+      operations[method.toLowerCase()] = operationOf(described, {
         method,
-        below,
-        caller === true,
+        path: below,
+        tag: below.startsWith("/registry/") ? "registry" : "identity",
+        security: caller === true ? callers : [],
+        failures: caller === true ? [...FAILURES_OF_ALL, ...CALLER_FAILURES] : FAILURES_OF_ALL,
         refuse,
-        callers,
-      )
+      })
     }
   }
   return paths
 }
 
-function operationOf(
-  described: Described,
-  method: string,
-  path: string,
-  caller: boolean,
-  refuse: (status: number) => Json,
-  callers: Json[],
-): Json {
-  const { summary, description, request, form, query = [], status = 200, answer, failures } = described
-  const codes: FailureCode[] = [
-    ...failures,
-    "HTTPS_REQUIRED",
-    "OVERLOADED",
-    ...(caller ? CALLER_FAILURES : []),
-  ]
+/** What an operation is beside what is said of it. */
+export interface OperationPlace {
+  readonly method: string
+  /** With parameters as `:name`. */
+  readonly path: string
+  readonly tag: string
+  readonly security: readonly Json[]
+  /** What every endpoint of its kind may refuse with. */
+  readonly failures: readonly FailureCode[]
+  /** A reference to the response of a status. */
+  readonly refuse: (status: number) => Json
+}
+
+/** An operation of OpenAPI. */
+export function operationOf(described: Described, place: OperationPlace): Json {
+  const { summary, description, request, form, query = [], headers = [], status = 200, answer } = described
+  const { method, path, tag, security, refuse } = place
+  const codes = [...described.failures, ...place.failures]
   const statuses = [...new Set(codes.map((code) => FAILURES[code].status))].sort((a, b) => a - b)
   const names = [...path.matchAll(/:(\w+)/g)].map((found) => found[1]!)
   const media = { schema: { type: "object" }, example: request }
   return {
     operationId: `${method.toLowerCase()}${path.replaceAll(/\W+/g, "_")}`,
-    tags: [path.startsWith("/registry/") ? "registry" : "identity"],
+    tags: [tag],
     summary,
     ...(description !== undefined && { description }),
-    security: caller ? callers : [],
+    security,
     parameters: [
-      ...names.map((name) => ({ name, in: "path", required: true, schema: { type: "string" } })),
-      ...query.map((name) => ({ name, in: "query", schema: { type: "string" } })),
+      ...names.map((name) => ({ name, in: "path", required: true, schema: TEXT })),
+      ...query.map((each) =>
+        typeof each === "string" ? { name: each, in: "query", schema: TEXT } : parameterOf("query", each),
+      ),
+      ...headers.map((each) => parameterOf("header", each)),
     ],
     ...(request !== undefined && {
       requestBody: {
@@ -73,10 +80,23 @@ function operationOf(
       [status]: {
         description: "Done.",
         ...(answer !== undefined && {
-          content: { "application/json": { schema: { type: "object" }, example: answer } },
+          content: {
+            [described.media ?? "application/json"]: {
+              schema: typeof answer === "string" ? TEXT : { type: "object" },
+              example: answer,
+            },
+          },
         }),
       },
       ...Object.fromEntries(statuses.map((each) => [each, refuse(each)])),
     },
   }
 }
+
+const TEXT: Json = { type: "string" }
+
+const parameterOf = (place: string, { schema = TEXT, ...rest }: DescribedParameter): Json => ({
+  ...rest,
+  in: place,
+  schema,
+})

@@ -4,6 +4,8 @@ import { identityRoutes } from "../../src/admin/auth/endpoints.ts"
 import { IDENTITY_REFERENCE } from "../../src/admin/auth/reference.ts"
 import { createHealth } from "../../src/admin/health.ts"
 import { openApiText } from "../../src/admin/openapi.ts"
+import { realtimeRoutes } from "../../src/admin/realtime/endpoints.ts"
+import { REALTIME_REFERENCE } from "../../src/admin/realtime/reference.ts"
 import { REGISTRY_REFERENCE } from "../../src/admin/registry/reference.ts"
 import type { Config } from "../../src/config/schema.ts"
 import { FAILURES } from "../../src/policies/failure.ts"
@@ -38,6 +40,12 @@ const accountsConfig = () =>
     routes: [{ path: "/open", methods: ["GET"], respond: {} }],
   })
 
+const realtimeConfig = () =>
+  exampleConfig({
+    auth: { secret: "0123456789abcdefghijklmnopqrstuvwxyz" },
+    realtime: { path: "/live", anonymous: true },
+  })
+
 const ROUTES = [
   {
     path: "/users/:id",
@@ -57,7 +65,7 @@ const ROUTES = [
 const config = () =>
   exampleConfig({ services: { users: { instances: ["http://127.0.0.1:9"] } }, routes: ROUTES })
 
-test.each([config, protectedConfig, accountsConfig])(
+test.each([config, protectedConfig, accountsConfig, realtimeConfig])(
   "[C-12.1] an OpenAPI linter finds no error in the document",
   async (make) => {
     const text = await openApiText(make(), "1.2.3", health())
@@ -153,4 +161,27 @@ test("[C-12.2] every endpoint of identity and of the registry is described once,
   expect(Object.keys(login.responses)).toContain("429")
   expect(paths["/api/v1/users/me"].get.security.length).toBeGreaterThan(0)
   expect(paths["/api/v1/auth/sessions/{id}"].delete.parameters[0].name).toBe("id")
+})
+
+test("[C-12.2] every endpoint of channels is described once, those that read without WebSocket too", async () => {
+  const { paths, tags } = await documentOf(realtimeConfig())
+  const known = realtimeRoutes(realtimeConfig()).flatMap(({ path, methods }) =>
+    methods.map((method) => `${method} ${path.slice("/live".length)}`),
+  )
+  expect(Object.keys(REALTIME_REFERENCE).sort()).toEqual([...known].sort())
+  const { parameters, responses, security } = paths["/live/sse"].get
+  expect(parameters.map((each: Json) => [each.name, each.in, each.required])).toEqual([
+    ["channel", "query", true],
+    ["last_event_id", "query", undefined],
+    ["Last-Event-ID", "header", undefined],
+  ])
+  expect(Object.keys(responses["200"].content)).toEqual(["text/event-stream"])
+  expect(security.at(-1)).toEqual({})
+  const wait = paths["/live/poll"].get.parameters.find((each: Json) => each.name === "wait")
+  expect(wait.schema).toEqual({ type: "number", minimum: 0, maximum: 60, default: 25 })
+  const publish = paths["/live/channels/{name}/messages"].post
+  expect(publish.requestBody.content["application/json"].example).toEqual({ data: { text: "hello" } })
+  expect(publish.security).not.toContainEqual({})
+  expect(tags.map((each: Json) => each.name)).toContain("realtime")
+  expect((await documentOf(accountsConfig())).tags.map((each: Json) => each.name)).not.toContain("realtime")
 })

@@ -2,11 +2,19 @@ import { expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parse } from "yaml"
+import { DEFAULT_WAIT_S, MAX_WAIT_S } from "../../src/admin/realtime/long_poll.ts"
+import { MAX_CHANNELS } from "../../src/admin/realtime/reading.ts"
 import { CLOSE_CODES, COMMANDS, ERRORS, PUSHES, RESULTS } from "../../src/realtime/channels/protocol.ts"
+
+interface Channel {
+  readonly address: string
+  readonly description: string
+  readonly messages: Record<string, { readonly $ref: string }>
+}
 
 interface Document {
   readonly info: { readonly description: string }
-  readonly channels: { readonly realtime: { readonly messages: Record<string, { readonly $ref: string }> } }
+  readonly channels: Record<"realtime" | "events" | "poll", Channel>
   readonly operations: Record<string, unknown>
   readonly components: {
     readonly messages: Record<string, unknown>
@@ -40,6 +48,18 @@ test("docs/asyncapi.yaml has an operation for every command and push, and no ref
     for (const step of reference!.split("/")) at = (at as Record<string, unknown> | undefined)?.[step]
     expect([reference, at === undefined]).toEqual([reference, false])
   }
+})
+
+test("docs/asyncapi.yaml has the ways to read without WebSocket, with their bounds", () => {
+  const { realtime, events, poll } = document.channels
+  expect(events.address).toBe(`${realtime.address}/sse`)
+  expect(poll.address).toBe(`${realtime.address}/poll`)
+  for (const { description, messages: own } of [events, poll]) {
+    expect(description).toContain(`up to ${MAX_CHANNELS} parameters`)
+    for (const { $ref } of Object.values(own))
+      expect(Object.keys(messages)).toContain($ref.split("/").at(-1)!)
+  }
+  expect(poll.description).toContain(`(${DEFAULT_WAIT_S} s; 0 to ${MAX_WAIT_S})`)
 })
 
 test("docs/asyncapi.yaml names every close code with its meaning", () => {

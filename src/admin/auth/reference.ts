@@ -2,6 +2,14 @@ import type { FailureCode } from "../../policies/failure.ts"
 
 type Json = Record<string, unknown>
 
+export interface DescribedParameter {
+  readonly name: string
+  readonly description: string
+  readonly required?: true
+  /** JSON Schema; default: a text. */
+  readonly schema?: Json
+}
+
 /** What the API reference says of an endpoint. */
 export interface Described {
   readonly summary: string
@@ -10,11 +18,15 @@ export interface Described {
   readonly request?: Json
   /** The request is a form (RFC 6749), or JSON with the same names. */
   readonly form?: true
-  /** Names of parameters of the query. */
-  readonly query?: readonly string[]
+  /** Parameters of the query. */
+  readonly query?: readonly (string | DescribedParameter)[]
+  /** Header lines it looks at, beside those every endpoint does. */
+  readonly headers?: readonly DescribedParameter[]
   readonly status?: number
-  /** Example of the answer's body. */
-  readonly answer?: Json
+  /** Example of the answer's body; a text where it is no JSON. */
+  readonly answer?: Json | string
+  /** Media type of the answer; default: JSON. */
+  readonly media?: string
   /** Failures beside those every endpoint of its kind may answer with. */
   readonly failures: readonly FailureCode[]
 }

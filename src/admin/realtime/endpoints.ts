@@ -19,7 +19,7 @@ import { idempotencyKeyFault, parseMessage } from "./message.ts"
 export const PUBLISH_SCOPE = "realtime:publish"
 const TICKET_TTL_MS = 30_000
 const MAX_MEMBERS = 1000
-const DEFAULT_LIMIT = 100
+export const DEFAULT_LIMIT = 100
 
 /** The endpoints of the section `realtime`; none without. */
 export function realtimeRoutes({ realtime }: Config): readonly BuiltinRoute[] {

@@ -7,8 +7,8 @@ import type { Realtime } from "../../realtime/channels/realtime.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 import { Places, pushesOf, refusal, wantedOf } from "./reading.ts"
 
-const DEFAULT_WAIT_S = "25"
-const MAX_WAIT_S = 60
+export const DEFAULT_WAIT_S = "25"
+export const MAX_WAIT_S = 60
 /** Characters of one answer, after which the rest is left for the next. */
 const MAX_POLLED = 1024 * 1024
 const FIELDS = new FieldList(["content-type", "application/json", "cache-control", "no-store"])

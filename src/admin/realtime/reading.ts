@@ -7,7 +7,7 @@ import type { Realtime } from "../../realtime/channels/realtime.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 
 /** Channels of one request. */
-const MAX_CHANNELS = 32
+export const MAX_CHANNELS = 32
 
 /** The channels a request asks for, all of which the caller may read; services that decide that are asked together. */
 export async function wantedOf(
