@@ -91,6 +91,13 @@ export async function openRelay(
 
 /** Room in the client's queue beyond one message: what one read had brought along before the pause. */
 const QUEUE_SLACK_BYTES = 4 * 1024 * 1024
+/** Bytes of answers to a client's pings, waiting for it, from which it is no longer read; and below which it is again. */
+const UNREAD_HIGH_BYTES = 1024 * 1024
+const UNREAD_LOW_BYTES = 256 * 1024
+/** Of a frame without its payload, about. */
+const FRAME_BYTES = 8
+const UP_EVENTS = ["message", "ping", "pong", "error", "close"] as const
+
 /** A client whose handshake was not completed after this long never will be. */
 const UPGRADE_TIMEOUT_MS = 10_000
 
@@ -113,6 +120,10 @@ export class Relay implements SocketHandler, RelayMember {
   #ended = false
   #upOver = false
   #upTooBig = false
+  /** Answers to the client's pings since its queue was last seen short. */
+  #answeredBytes = 0
+  /** The client is paused because it does not read them. */
+  #unread = false
   #activeAt: number
   #heardAt: number
   #probedAt = 0
@@ -125,20 +136,35 @@ export class Relay implements SocketHandler, RelayMember {
     this.#limits = limits
     this.#deps = deps
     this.#up = new Uplink(socket, deps.now)
-    this.#down = new Downlink(socket, limits.maxMessageBytes + QUEUE_SLACK_BYTES, (bytes) =>
-      deps.counters.sent(bytes),
-    )
+    this.#down = new Downlink(socket, limits.maxMessageBytes + QUEUE_SLACK_BYTES, deps.counters)
     this.#openedAt = this.#activeAt = this.#heardAt = deps.now()
     socket.binaryType = "nodebuffer"
-    socket.onmessage = (event) => this.#fromUp(event.data as Message)
-    socket.onerror = (event) => {
-      this.#upTooBig = (event.error as { code?: string })?.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH"
-    }
-    socket.onclose = (event) => this.#upClosed(event.code, event.reason)
-    socket.addEventListener("ping", (event) => this.#upPinged(event.data as Buffer))
-    socket.addEventListener("pong", (event) => this.#upPonged(event.data as Buffer))
+    for (const type of UP_EVENTS) socket.addEventListener(type, this as EventListenerObject)
     deps.relays.add(this)
     deps.counters.opened()
+  }
+
+  /** What the service's socket tells. Itself the listener: closures for each event would be half of an idle relay. */
+  handleEvent(event: Event): void {
+    switch (event.type) {
+      case "message":
+        this.#fromUp((event as MessageEvent).data as Message)
+        return
+      case "ping":
+        this.#upPinged((event as MessageEvent).data as Buffer)
+        return
+      case "pong":
+        this.#upPonged((event as MessageEvent).data as Buffer)
+        return
+      case "error": {
+        const { error } = event as ErrorEvent
+        this.#upTooBig = (error as { code?: string })?.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH"
+        return
+      }
+      case "close":
+        this.#upClosed((event as CloseEvent).code, (event as CloseEvent).reason)
+        return
+    }
   }
 
   open(client: ClientSocket): void {
@@ -157,15 +183,21 @@ export class Relay implements SocketHandler, RelayMember {
     this.#deps.counters.received(bytes)
   }
 
-  drain(_client: ClientSocket): void {
+  drain(client: ClientSocket): void {
     this.#activeAt = this.#deps.now()
     if (!this.#down.drained()) this.#endSlow()
+    if (this.#unread && client.getBufferedAmount() <= UNREAD_LOW_BYTES) {
+      this.#unread = false
+      this.#answeredBytes = 0
+      if (!this.#up.restrains) client.resume()
+    }
   }
 
   ping(client: ClientSocket, payload: Buffer): void {
     if (this.#ended) return
     this.#pongsDueFromUp++
     this.#up.ping(payload, client)
+    this.#restrainPings(client, payload.length + FRAME_BYTES)
   }
 
   pong(client: ClientSocket, payload: Buffer): void {
@@ -209,6 +241,16 @@ export class Relay implements SocketHandler, RelayMember {
       if (!this.#upOver) this.#up.sweep(nowMs)
     } else if (idle) this.#end(CLOSE.GOING_AWAY, CLOSE.GOING_AWAY, "idle timeout")
     else this.#probe(nowMs)
+  }
+
+  /** Stops a client that sends pings and does not read: the runtime drops pongs once 16 MB wait. */
+  #restrainPings(client: ClientSocket, answerBytes: number): void {
+    this.#answeredBytes += answerBytes
+    if (this.#answeredBytes <= UNREAD_HIGH_BYTES) return
+    if (client.getBufferedAmount() > UNREAD_HIGH_BYTES) {
+      this.#unread = true
+      client.pause()
+    } else this.#answeredBytes = 0
   }
 
   /** Finds a service whose machine has vanished: TCP alone would not tell. */

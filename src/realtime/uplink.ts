@@ -37,6 +37,11 @@ export class Uplink {
     return this.#movedAt
   }
 
+  /** Whether the source is paused, so that what waits here can leave. */
+  get restrains(): boolean {
+    return this.#source !== undefined
+  }
+
   /** Passes a message on. `source` is paused while too much waits. */
   send(data: Message, source: Pausable): void {
     this.#socket.send(data)
@@ -119,10 +124,10 @@ export class Uplink {
     clearTimeout(this.#poll)
     this.#pollMs = MIN_POLL_MS
     this.#leftBytes = this.#socket.bufferedAmount
-    this.#poll = setTimeout(this.#look, this.#pollMs)
+    this.#poll = setTimeout(() => this.#look(), this.#pollMs)
   }
 
-  readonly #look = (): void => {
+  #look(): void {
     const left = this.#socket.bufferedAmount
     const moved = left < this.#leftBytes
     if (moved) this.#movedAt = this.#now()
@@ -132,7 +137,7 @@ export class Uplink {
       return
     }
     this.#pollMs = moved ? MIN_POLL_MS : Math.min(this.#pollMs * 2, MAX_POLL_MS)
-    this.#poll = setTimeout(this.#look, this.#pollMs)
+    this.#poll = setTimeout(() => this.#look(), this.#pollMs)
   }
 
   #release(): void {
