@@ -1,15 +1,25 @@
 import { describe, expect, test } from "bun:test"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { MAX_CHANNELS } from "../src/admin/realtime/reading.ts"
 import { COMMANDS } from "../src/cli/usage.ts"
 import { loadConfig, parseConfig } from "../src/config/load.ts"
 import { formatProblem } from "../src/config/problem.ts"
+import type { Config } from "../src/config/schema.ts"
 import { MAX_RESPONSE_FIELDS } from "../src/http1/head.ts"
 import { METRICS } from "../src/observe/catalogue.ts"
 import { LOG_EVENTS } from "../src/observe/log_events.ts"
 import { DEFAULT_CAPACITY, MAX_IDS } from "../src/observe/series.ts"
 import { FAILURES } from "../src/policies/failure.ts"
 import { ORDER } from "../src/policies/order.ts"
+import { MAX_CALLS } from "../src/realtime/channels/call_service.ts"
+import { IDEMPOTENCY_MS, MAX_DEAD_LETTERS } from "../src/realtime/channels/channel_store.ts"
+import {
+  CHANNEL_NAME,
+  CONNECT_WITHIN_MS,
+  MAX_COMMANDS,
+  MAX_PUBLICATIONS,
+} from "../src/realtime/channels/protocol.ts"
 import { MAX_INSTANCES, MAX_SERVICES } from "../src/upstream/memory.ts"
 import { exampleConfig } from "./support/config.ts"
 
@@ -178,13 +188,30 @@ function amount(text: string): number {
   return Number(found[1]!.replaceAll(",", "")) * UNITS[found[2] ?? ""]!
 }
 
+function realtimeDefaults(): Config {
+  const file = {
+    services: { hook: { instances: ["http://127.0.0.1:1"] } },
+    realtime: { anonymous: true, namespaces: { chat: { forward: { service: "hook", path: "/" } } } },
+  }
+  const loaded = parseConfig(JSON.stringify(file), "json", {})
+  if (!loaded.ok) throw new Error(loaded.problems.map((each) => formatProblem(each, "")).join("\n"))
+  return loaded.config
+}
+
 describe("the table of bounds", () => {
   const bounds = rows(section("## Limits and bounds"))
   const config = exampleConfig({
     services: { service: { instances: ["http://127.0.0.1:1"] } },
     defaults: { validate: {}, body_limit: {} },
   })
-  const places = { server: config.server, service: config.services.service, ...config.defaults }
+  const { realtime } = realtimeDefaults()
+  const places = {
+    server: config.server,
+    service: config.services.service,
+    realtime,
+    namespace: realtime!.namespaces.chat,
+    ...config.defaults,
+  }
 
   test("has the defaults of the schema", () => {
     const settable = bounds.filter(([, , setBy]) => setBy !== "fixed")
@@ -194,7 +221,8 @@ describe("the table of bounds", () => {
       // biome-ignore lint/suspicious/noExplicitAny: a path into the config, which the test is about
       const value = path.reduce((at: any, key) => at?.[key], places)
       // The budget is a share, where the other percentages are numbers.
-      const expected = path.at(-1) === "budget" ? amount(text) / 100 : amount(text)
+      const written = typeof value === "string" ? text : amount(text)
+      const expected = path.at(-1) === "budget" ? amount(text) / 100 : written
       expect(`${what}: ${value}`).toBe(`${what}: ${expected}`)
     }
   })
@@ -207,6 +235,16 @@ describe("the table of bounds", () => {
       `${MAX_SERVICES.toLocaleString("en")} and ${MAX_INSTANCES.toLocaleString("en")}`,
     )
     expect(readme).toContain(`also beyond ${MAX_RESPONSE_FIELDS} fields`)
+    expect(amount(of("time to say who connects"))).toBe(CONNECT_WITHIN_MS)
+    expect(amount(of("commands in a frame"))).toBe(MAX_COMMANDS)
+    expect(amount(of("publications in the reply to `subscribe`"))).toBe(MAX_PUBLICATIONS)
+    const [, longest = ""] = /^([0-9]+) characters$/.exec(of("name of a channel"))!
+    expect(CHANNEL_NAME.test("x".repeat(Number(longest)))).toBe(true)
+    expect(CHANNEL_NAME.test("x".repeat(Number(longest) + 1))).toBe(false)
+    expect(amount(of("channels of an event stream or a poll"))).toBe(MAX_CHANNELS)
+    expect(amount(of("dead letters of a channel"))).toBe(MAX_DEAD_LETTERS)
+    expect(amount(of("keys of `Idempotency-Key` on channels"))).toBe(IDEMPOTENCY_MS)
+    expect(amount(of("calls to services for channels, a worker"))).toBe(MAX_CALLS)
   })
 })
 

@@ -41,7 +41,7 @@ export type CallService = (
 ) => Promise<CallAnswer | undefined>
 
 /** Calls of one worker under way at a time; beyond, there is no answer. */
-const MAX_CALLS = 512
+export const MAX_CALLS = 512
 /** Characters. */
 const MAX_REASON = 500
 const MAX_ANSWER_BYTES = 262_144
