@@ -93,9 +93,10 @@ export class Gateway {
 
   /** Accounting, once, when the last byte was sent or the client has left. */
   finish(exchange: Exchange): void {
+    exchange.endedAt = this.#deps.policyDeps.now()
     account(exchange, this.#deps)
     this.#deps.guard.leave(exchange)
     this.#deps.usage.add(exchange)
-    this.#deps.accounting.end(exchange, this.#deps.policyDeps.now())
+    this.#deps.accounting.end(exchange, exchange.endedAt)
   }
 }

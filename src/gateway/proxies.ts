@@ -1,3 +1,4 @@
+import { LineNames } from "../http1/fields.ts"
 import { AddressList } from "../lib/address_list.ts"
 import { isIPv4, isIPv6 } from "../lib/ip.ts"
 import { canonicalHost } from "../lib/target.ts"
@@ -18,7 +19,7 @@ export class TrustedProxies {
   }
 }
 
-const NAMES = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] as const
+const NAMES = new LineNames(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"])
 
 /** More hops than this in X-Forwarded-For are not looked at. */
 const MAX_HOPS = 32

@@ -1,3 +1,5 @@
+import { writeText } from "./text.ts"
+
 /**
  * The header section of a message, whatever holds it: the runtime's Headers (Serve door) or the bytes as
  * they came (lane, upstream). Names are lower case in every method.
@@ -19,6 +21,24 @@ export interface NameSet {
   has(name: string): boolean
 }
 
+/** Names of lines that go together into every message of a kind, for `Edits.put`. */
+export class LineNames {
+  readonly names: readonly string[]
+  /** A bit for each name; others may have the same. */
+  readonly bits: number
+
+  /** `names`: in lower case. */
+  constructor(names: readonly string[]) {
+    this.names = names
+    this.bits = names.reduce((bits, name) => bits | bitOf(name), 0)
+  }
+}
+
+/** Tells most names apart for less than a comparison. */
+function bitOf(name: string): number {
+  return 1 << (name.length * 5 + name.charCodeAt(name.length - 1))
+}
+
 const NOTHING: readonly string[] = Object.freeze([])
 
 /** Edits to a header section that is not ours: lines to leave out and lines to add. */
@@ -26,9 +46,11 @@ export class Edits implements NameSet {
   /** name, value, …; what an earlier `put` wrote comes first. */
   #added: string[] | undefined
   #dropped: string[] | undefined
-  /** Lines as they go on the wire, and their names: one list a `put`. */
-  #written = ""
-  #writtenNames: (readonly string[])[] | undefined
+  /** Lines as they go on the wire and their names, one of each a `put`; both or neither. */
+  #lines: string[] | undefined
+  #names: LineNames[] | undefined
+  /** Of all those names. */
+  #bits = 0
   readonly #always: NameSet
 
   /** `always`: names left out of every message, e.g. the hop-by-hop fields. */
@@ -38,17 +60,19 @@ export class Edits implements NameSet {
 
   /** name, value, … of all lines to add, in order. May be changed. */
   get added(): string[] {
-    if (this.#written !== "") this.#readBack()
+    if (this.#lines !== undefined) this.#readBack()
     this.#added ??= []
     return this.#added
   }
 
-  /** What was `put`, for who writes a message: goes out as it is. The rest is `unwritten`. */
-  get written(): string {
-    return this.#written
+  /** Writes what was `put`, as `writeText` does. The rest is `unwritten`. */
+  write(out: Buffer, at: number): number {
+    const lines = this.#lines
+    if (lines !== undefined) for (let i = 0; i < lines.length; i++) at = writeText(out, at, lines[i]!)
+    return at
   }
 
-  /** name, value, … of the lines to add that are not in `written`, to be written after the original lines. */
+  /** name, value, … of the lines to add that `write` does not write; they come after the original lines. */
   get unwritten(): readonly string[] {
     return this.#added ?? NOTHING
   }
@@ -56,7 +80,7 @@ export class Edits implements NameSet {
   /** Whether an original line of this name is left out. */
   has(name: string): boolean {
     if (this.#always.has(name) || this.#dropped?.includes(name) === true) return true
-    return this.#writtenNames !== undefined && this.#isWritten(name)
+    return this.#isPut(name)
   }
 
   /** Replaces every line of this name by one. */
@@ -77,16 +101,21 @@ export class Edits implements NameSet {
    * them again, so every value must be known to be one that a field may have. The cheapest way for lines that
    * policies write into every message. `names`: made once, not for each message.
    */
-  put(names: readonly string[], lines: string): void {
-    for (let i = 0; i < names.length; i++) if (this.#adds(names[i]!)) this.drop(names[i]!)
-    this.#written += lines
-    this.#writtenNames ??= []
-    this.#writtenNames.push(names)
+  put(names: LineNames, lines: string): void {
+    if (this.#added !== undefined || (this.#bits & names.bits) !== 0) this.#makeRoom(names)
+    this.#bits |= names.bits
+    if (this.#lines === undefined) {
+      this.#lines = [lines]
+      this.#names = [names]
+    } else {
+      this.#lines.push(lines)
+      this.#names!.push(names)
+    }
   }
 
   /** Leaves out every line of this name, original or added. */
   drop(name: string): void {
-    if (this.#writtenNames !== undefined && this.#isWritten(name)) this.#readBack()
+    if (this.#isPut(name)) this.#readBack()
     this.#dropped ??= []
     if (!this.#dropped.includes(name)) this.#dropped.push(name)
     const added = this.#added
@@ -96,8 +125,8 @@ export class Edits implements NameSet {
 
   /** Takes every edit back, for a message that takes the place of the one they were meant for. */
   reset(): void {
-    this.#added = this.#dropped = this.#writtenNames = undefined
-    this.#written = ""
+    this.#added = this.#dropped = this.#lines = this.#names = undefined
+    this.#bits = 0
   }
 
   /** The value this name has after the edits, given the original section. */
@@ -110,27 +139,29 @@ export class Edits implements NameSet {
     return found
   }
 
-  #isWritten(name: string): boolean {
-    const lists = this.#writtenNames!
-    for (let i = 0; i < lists.length; i++) if (lists[i]!.includes(name)) return true
+  #isPut(name: string): boolean {
+    if ((this.#bits & bitOf(name)) === 0) return false
+    const lists = this.#names!
+    for (let i = 0; i < lists.length; i++) if (lists[i]!.names.includes(name)) return true
     return false
   }
 
-  #adds(name: string): boolean {
-    return (this.#writtenNames !== undefined && this.#isWritten(name)) || this.#added?.includes(name) === true
+  #makeRoom({ names }: LineNames): void {
+    for (const name of names) if (this.#isPut(name) || this.#added?.includes(name)) this.drop(name)
   }
 
   /** From here on what was put is like any other line. */
   #readBack(): void {
     const added: string[] = []
-    for (const line of this.#written.split("\r\n")) {
+    for (const line of this.#lines!.join("").split("\r\n")) {
       const colon = line.indexOf(": ")
       if (colon !== -1) added.push(line.slice(0, colon), line.slice(colon + 2))
     }
     this.#added = this.#added === undefined ? added : added.concat(this.#added)
-    this.#dropped = (this.#dropped ?? []).concat(...this.#writtenNames!)
-    this.#written = ""
-    this.#writtenNames = undefined
+    this.#dropped ??= []
+    for (const { names } of this.#names!) this.#dropped.push(...names)
+    this.#lines = this.#names = undefined
+    this.#bits = 0
   }
 }
 

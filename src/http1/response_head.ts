@@ -25,7 +25,7 @@ export function writeResponseHead(
 ): number {
   at = writeText(out, at, STATUS_LINES[status]!)
   at = writeText(out, at, own)
-  at = writeText(out, at, edits.written)
+  at = edits.write(out, at)
   let text = ""
   if (fields instanceof Section) {
     // Scanned when it came in; copied as it is.

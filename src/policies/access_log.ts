@@ -65,20 +65,20 @@ export const accessLog = definePolicy({
   ),
   compile(options, deps, route) {
     const { sample, query } = options
-    const { accessLog, now, random, wallClock } = deps
-    const stamp = createStamp()
+    const { accessLog, random, wallClock } = deps
+    const stamp = createStamp(wallClock)
     const routeAndPath = `","route":"${escapeJson(route.label)}","path":"`
     return {
       done(exchange) {
         const status = finalStatus(exchange)
         if (sample < 1 && status < 400 && random() >= sample) return
-        const totalMs = now() - exchange.startedAt
-        const { principal, upstreamMs } = exchange
+        const { endedAt, principal, upstreamMs } = exchange
+        const totalMs = endedAt - exchange.startedAt
         const agent = exchange.header("user-agent")
         const path =
           query && exchange.query !== "" ? `${exchange.path}?${redactQuery(exchange.query)}` : exchange.path
         accessLog.append(
-          `{"time":"${stamp(wallClock())}","event":"request","id":"${escapeJson(exchange.id)}` +
+          `{"time":"${stamp(endedAt)}","event":"request","id":"${escapeJson(exchange.id)}` +
             `","trace_id":"${exchange.traceId}","client":"${escapeKnown(exchange.client)}` +
             `${principal === undefined ? NOBODY : callerOf(principal)}${escapeKnown(exchange.method)}` +
             `","host":"${escapeKnown(exchange.host)}${routeAndPath}${escapeJson(cut(path, MAX_TARGET))}` +
@@ -129,22 +129,34 @@ function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`
 }
 
-/** Formats wall-clock milliseconds as ISO 8601; each part is kept while it lasts. */
-function createStamp(): (ms: number) => string {
+/** The wall clock is looked at so often, in ms; in between, the other clock tells how time goes by. */
+const LOOK_MS = 1000
+
+/**
+ * Tells the wall-clock time, as ISO 8601, at a time of the monotonic clock that has just been. Each part is kept while
+ * it lasts.
+ */
+function createStamp(wallClock: () => number): (at: number) => string {
+  let lookedAt = Number.NaN
+  let ahead = 0
   let last = Number.NaN
   let text = ""
   let second = Number.NaN
   let prefix = ""
-  return (ms) => {
-    const whole = Math.floor(ms)
-    if (whole === last) return text
-    last = whole
-    const own = Math.floor(whole / 1000)
+  return (at) => {
+    if (!(at >= lookedAt && at < lookedAt + LOOK_MS)) {
+      lookedAt = at
+      ahead = wallClock() - at
+    }
+    const ms = Math.floor(at + ahead)
+    if (ms === last) return text
+    last = ms
+    const own = Math.floor(ms / 1000)
     if (own !== second) {
       second = own
       prefix = new Date(own * 1000).toISOString().slice(0, 20)
     }
-    text = `${prefix}${THREE_DIGITS[whole - own * 1000]}Z`
+    text = `${prefix}${THREE_DIGITS[ms - own * 1000]}Z`
     return text
   }
 }

@@ -1,3 +1,4 @@
+import { LineNames } from "../http1/fields.ts"
 import { looksLikeApiKey } from "../identity/api_key_format.ts"
 import type { Identity } from "../identity/authenticated.ts"
 import type { Principal } from "../identity/principal.ts"
@@ -86,7 +87,7 @@ function compileWithholdCookie(settings: Pick<AuthSettings, "session">): (exchan
 }
 
 interface KnownFields {
-  readonly names: readonly string[]
+  readonly names: LineNames
   /** As they go on the wire. */
   readonly lines: string
 }
@@ -100,7 +101,10 @@ function fieldsOf(principal: Principal): KnownFields {
   if (fields === undefined) {
     const flat = identityFields(principal)
     const names = flat.filter((_, i) => i % 2 === 0)
-    fields = { names, lines: names.map((name, i) => `${name}: ${flat[i * 2 + 1]}\r\n`).join("") }
+    fields = {
+      names: new LineNames(names),
+      lines: names.map((name, i) => `${name}: ${flat[i * 2 + 1]}\r\n`).join(""),
+    }
     known.set(principal, fields)
   }
   return fields

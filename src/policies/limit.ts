@@ -35,6 +35,13 @@ const SHARED_DEBT_MS = 60_000
 
 const hash = new KeyedHash()
 
+/** A caller's bucket and its key. */
+interface Known {
+  readonly bucket: RatedBucket
+  readonly high: number
+  readonly low: number
+}
+
 /** What a request has taken of a limit and may give back, also when other requests have been asked about since. */
 export interface Place {
   readonly limit: Limit
@@ -80,6 +87,11 @@ export class Limit {
   /** Bytes a token pays for; 0: the cost is fixed. */
   readonly bytesPerToken: number
   readonly #exempt: ((exchange: Exchange) => boolean) | undefined
+  /**
+   * Where nothing but the caller decides whose bucket it is. A principal is the same object for every request with
+   * the same proof.
+   */
+  readonly #known: WeakMap<Principal, Known> | undefined
 
   constructor(options: LimitOptions, limits: Limits, route: PolicyRoute) {
     this.name = nameOf(options)
@@ -93,7 +105,9 @@ export class Limit {
     const overflow = hash.low
     const rated = (each: Pick<LimitOptions, "rate" | "burst">) =>
       compileBucket(this.name, each, overflow, options.queue?.timeout, limits.exact !== undefined, this.exact)
-    this.#parts = partsOf(options).map((part) => compileKeyPart(part, route))
+    const parts = partsOf(options)
+    this.#parts = parts.map((part) => compileKeyPart(part, route))
+    this.#known = parts.every((part) => part === "user") ? new WeakMap() : undefined
     this.#base = rated(options)
     this.#byRole = Object.entries(options.roles).map(([role, each]) => [role, rated(each)])
     this.#byTier = new Map(Object.entries(options.tiers).map(([tier, each]) => [tier, rated(each)]))
@@ -108,14 +122,26 @@ export class Limit {
   /** Finds out whose bucket the request is for and what it costs. `false`: it is not limited. */
   address(exchange: Exchange): boolean {
     if (this.#exempt?.(exchange)) return false
-    this.bucket = this.#bucketOf(exchange.principal)
+    const { principal } = exchange
+    const known = principal === undefined ? undefined : this.#known?.get(principal)
+    if (known !== undefined) {
+      this.bucket = known.bucket
+      this.#high = known.high
+      this.#low = known.low
+    } else this.#addressNew(exchange, principal)
     this.cost = this.bytesPerToken === 0 ? this.#fixedCost : this.#costOf(bodyLength(exchange.body) ?? 0)
+    return true
+  }
+
+  #addressNew(exchange: Exchange, principal: Principal | undefined): void {
+    const bucket = this.#bucketOf(principal)
     hash.start(this.#key)
     for (let i = 0; i < this.#parts.length; i++) this.#parts[i]!(hash, exchange)
-    hash.finish()
-    this.#high = hash.high
-    this.#low = hash.low
-    return true
+    const { high, low } = hash.finish()
+    this.bucket = bucket
+    this.#high = high
+    this.#low = low
+    if (principal !== undefined) this.#known?.set(principal, { bucket, high, low })
   }
 
   /** Looks whether the bucket has the cost, or will have it in time; the answer is in `decision`. */

@@ -1,13 +1,14 @@
+import { LineNames } from "../http1/fields.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import type { Limit } from "./limit.ts"
 
-const NAMES = [
+const NAMES = new LineNames([
   "x-ratelimit-limit",
   "x-ratelimit-remaining",
   "x-ratelimit-reset",
   "ratelimit-policy",
   "ratelimit",
-] as const
+])
 
 /**
  * Tells the client of its limits: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers,

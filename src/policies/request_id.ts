@@ -1,4 +1,5 @@
 import Type from "typebox"
+import { LineNames } from "../http1/fields.ts"
 import { newRequestId } from "../lib/request_id.ts"
 import { definePolicy } from "./policy.ts"
 
@@ -28,7 +29,7 @@ export const requestId = definePolicy({
   compile(options) {
     const header = options.header.toLowerCase()
     const { trust } = options
-    const names = [header]
+    const names = new LineNames([header])
     return {
       request(exchange) {
         const sent = trust ? exchange.header(header) : undefined

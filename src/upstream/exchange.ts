@@ -148,6 +148,8 @@ export class Exchange {
   pending: { cancel(): void } | undefined = undefined
   /** True once the client has left. */
   gone = false
+  /** Milliseconds of `now()` when it was over, for steps that account; 0 before. */
+  endedAt = 0
 
   #id = ""
   #params: Readonly<Record<string, string>> | undefined

@@ -20,8 +20,7 @@ export function writeRequestHead(
     const start = `${exchange.method} ${target} HTTP/1.1\r\nhost: ${host ?? exchange.host}\r\n`
     at = arrival.fields.copy(out, writeText(out, at, start), requestEdits)
   }
-  at = writeText(out, at, requestEdits.written)
-  return writeText(out, at, toLines(requestEdits.unwritten))
+  return writeText(out, requestEdits.write(out, at), toLines(requestEdits.unwritten))
 }
 
 /** What policies add may come from a token or a path: it must not end its line. */

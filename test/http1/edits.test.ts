@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test"
 import { FieldList } from "../../src/http1/field_list.ts"
-import { Edits } from "../../src/http1/fields.ts"
+import { Edits, LineNames } from "../../src/http1/fields.ts"
 import { writeResponseHead } from "../../src/http1/response_head.ts"
 
-const NAMES = ["x-a", "x-b"]
+const NAMES = new LineNames(["x-a", "x-b"])
 const LINES = "x-a: 1\r\nx-b: 2\r\n"
 const ORIGINAL = new FieldList(["x-a", "theirs", "x-c", "3"])
 
@@ -25,7 +25,7 @@ test("lines that were put take the place of those of the same names", () => {
 
 test("lines put again replace those put before, and others stay", () => {
   const found = edits()
-  found.put(["x-d"], "x-d: 4\r\n")
+  found.put(new LineNames(["x-d"]), "x-d: 4\r\n")
   found.put(NAMES, LINES)
   found.put(NAMES, "x-a: 5\r\nx-b: 6\r\n")
   expect(found.added).toEqual(["x-a", "5", "x-b", "6", "x-d", "4"])
