@@ -20,7 +20,8 @@ export type RawSocket = Socket<SocketEvents>
 export class OneWay {
   #source: RawSocket | undefined
   #sink: RawSocket | undefined
-  readonly #waiting: Buffer[] = []
+  /** `undefined`: nothing waits. An idle connection needs no list. */
+  #waiting: Buffer[] | undefined
   #paused = false
   #ended = false
 
@@ -33,15 +34,17 @@ export class OneWay {
 
   /** Nothing waits. */
   get empty(): boolean {
-    return this.#waiting.length === 0
+    return this.#waiting === undefined
   }
 
   carry(bytes: Buffer): void {
     let taken = 0
-    if (this.#sink !== undefined && this.#waiting.length === 0) taken = this.#sink.write(bytes)
+    if (this.#sink !== undefined && this.#waiting === undefined) taken = this.#sink.write(bytes)
     // Below zero the sink is closing, and will say so.
     if (taken < 0 || taken === bytes.length) return
-    this.#waiting.push(taken === 0 ? bytes : bytes.subarray(taken))
+    const left = taken === 0 ? bytes : bytes.subarray(taken)
+    if (this.#waiting === undefined) this.#waiting = [left]
+    else this.#waiting.push(left)
     if (this.#paused) return
     this.#paused = true
     this.#source?.pause()
@@ -50,16 +53,18 @@ export class OneWay {
   /** The sink takes bytes again. */
   drained(): void {
     if (this.#sink === undefined) return
-    while (this.#waiting.length > 0) {
-      const first = this.#waiting[0]!
+    const waiting = this.#waiting ?? []
+    while (waiting.length > 0) {
+      const first = waiting[0]!
       const taken = this.#sink.write(first)
       if (taken < 0) return
       if (taken < first.length) {
-        this.#waiting[0] = first.subarray(taken)
+        waiting[0] = first.subarray(taken)
         return
       }
-      this.#waiting.shift()
+      waiting.shift()
     }
+    this.#waiting = undefined
     if (this.#ended) this.#sink.shutdown()
     else if (this.#paused) {
       this.#paused = false

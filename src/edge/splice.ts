@@ -13,17 +13,15 @@ export interface SpliceOwner {
   over(splice: Splice): void
 }
 
-/** What the inner connection tells. */
-type InnerEvents = Omit<SocketEvents, "endReceived"> & { opened(socket: RawSocket): void }
-
-const INNER: Bun.SocketHandler<InnerEvents> = {
+/** Shared by all: thousands of idle connections need no closures of their own. */
+const INNER: Bun.SocketHandler<Splice> = {
   binaryType: "buffer",
-  open: (socket) => socket.data.opened(socket as unknown as RawSocket),
-  data: (socket, bytes) => socket.data.received(bytes),
-  drain: (socket) => socket.data.drained(),
+  open: (socket) => socket.data.innerOpened(socket as unknown as RawSocket),
+  data: (socket, bytes) => socket.data.innerReceived(bytes),
+  drain: (socket) => socket.data.innerDrained(),
   // Without half-open connections on this side, "close" follows.
   end: () => undefined,
-  close: (socket, error) => socket.data.closed(error),
+  close: (socket, error) => socket.data.innerClosed(error),
   // A throw in one of these: the connection cannot be trusted any more.
   error: (socket) => socket.terminate(),
 }
@@ -54,13 +52,9 @@ export class Splice implements SocketEvents {
 
   /** Connects to the inner door. */
   open(hostname: string, port: number): void {
-    const data: InnerEvents = {
-      opened: (socket: RawSocket) => this.#opened(socket),
-      received: (bytes: Buffer) => this.#down.carry(bytes),
-      drained: () => this.#up.drained(),
-      closed: (error: Error | undefined) => this.#backClosed(error),
-    }
-    Bun.connect({ hostname, port, data, socket: INNER }).catch((error: Error) => this.#backClosed(error))
+    Bun.connect({ hostname, port, data: this, socket: INNER }).catch((error: Error) =>
+      this.innerClosed(error),
+    )
   }
 
   /** Whether our end of the inner connection is, for the kernel, connected to this port right now. */
@@ -114,7 +108,7 @@ export class Splice implements SocketEvents {
     this.#front.terminate()
   }
 
-  #opened(socket: RawSocket): void {
+  innerOpened(socket: RawSocket): void {
     this.#back = socket
     if (!this.#frontOpen) {
       // The client has left while this connection was being made.
@@ -127,11 +121,15 @@ export class Splice implements SocketEvents {
     this.#up.attach({ sink: socket })
   }
 
-  #leaveInner(): void {
-    this.#owner.innerOver(this, this.#port)
+  innerReceived(bytes: Buffer): void {
+    this.#down.carry(bytes)
   }
 
-  #backClosed(error: Error | undefined): void {
+  innerDrained(): void {
+    this.#up.drained()
+  }
+
+  innerClosed(error: Error | undefined): void {
     if (!this.#backOpen) return
     this.#backOpen = false
     this.#leaveInner()
@@ -148,6 +146,10 @@ export class Splice implements SocketEvents {
       this.#front.resume()
       this.#endFront()
     }
+  }
+
+  #leaveInner(): void {
+    this.#owner.innerOver(this, this.#port)
   }
 
   /** Closes the client's socket once all is out and the client, too, has said that it is done. */

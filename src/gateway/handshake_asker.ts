@@ -63,7 +63,7 @@ export class HandshakeAsker implements Asker {
       signal: leaving,
     }
     const { relays, relayLimits } = this.#runtime
-    const deps = { relays, counters: relayCounters(instance, this.#runtime), now }
+    const deps = { relays, counters: new InstanceRelay(instance, this.#runtime), now }
     return openRelay(target, Math.max(1, deadlineAt - now()), relayLimits, deps)
   }
 }
@@ -133,17 +133,30 @@ function kept(dropped: {
 }
 
 /** An open relay is a request in flight to its instance, for balancing and for draining it. */
-function relayCounters(instance: Instance, runtime: Runtime): RelayCounters {
-  return {
-    opened() {
-      instance.begin()
-      runtime.onRelay(1)
-    },
-    closed() {
-      instance.end()
-      runtime.onRelay(-1)
-    },
-    received: (bytes) => runtime.onRelayed("from_client", bytes),
-    sent: (bytes) => runtime.onRelayed("to_client", bytes),
+class InstanceRelay implements RelayCounters {
+  readonly #instance: Instance
+  readonly #runtime: Runtime
+
+  constructor(instance: Instance, runtime: Runtime) {
+    this.#instance = instance
+    this.#runtime = runtime
+  }
+
+  opened(): void {
+    this.#instance.begin()
+    this.#runtime.onRelay(1)
+  }
+
+  closed(): void {
+    this.#instance.end()
+    this.#runtime.onRelay(-1)
+  }
+
+  received(bytes: number): void {
+    this.#runtime.onRelayed("from_client", bytes)
+  }
+
+  sent(bytes: number): void {
+    this.#runtime.onRelayed("to_client", bytes)
   }
 }

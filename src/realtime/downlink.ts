@@ -10,6 +10,14 @@ export interface Pausable {
   resume(): unknown
 }
 
+/** Told of each message handed to the client: bytes of its payload. */
+export interface SentCounter {
+  sent(bytes: number): void
+}
+
+/** An idle relay needs no list of its own. */
+const NOTHING: Message[] = []
+
 /** Memory of a queued message beyond its payload, so that empty ones are bounded too. */
 const MESSAGE_OVERHEAD_BYTES = 64
 
@@ -25,20 +33,20 @@ export function byteLength(data: Message): number {
 export class Downlink {
   readonly #source: Pausable
   readonly #maxQueuedBytes: number
-  readonly #onSent: (bytes: number) => void
+  readonly #counters: SentCounter
   #state: "awaited" | "open" | "gone" = "awaited"
   #client: ClientSocket | undefined
   #blocked = true
-  #queue: Message[] = []
+  #queue: Message[] = NOTHING
   #queuedBytes = 0
   /** Sent once the queue has left. */
   #farewell: { code: number; reason: string } | undefined
 
-  /** `source` is paused by this. `onSent` is called with the payload bytes of each message handed to the client. */
-  constructor(source: Pausable, maxQueuedBytes: number, onSent: (bytes: number) => void) {
+  /** `source` is paused by this. */
+  constructor(source: Pausable, maxQueuedBytes: number, counters: SentCounter) {
     this.#source = source
     this.#maxQueuedBytes = maxQueuedBytes
-    this.#onSent = onSent
+    this.#counters = counters
     source.pause()
   }
 
@@ -65,7 +73,8 @@ export class Downlink {
   /** Sends or queues a message. `false`: it could be neither, so the connection has lost its meaning. */
   send(data: Message): boolean {
     if (this.#client !== undefined && !this.#blocked) return this.#deliver(this.#client, data)
-    this.#queue.push(data)
+    if (this.#queue === NOTHING) this.#queue = [data]
+    else this.#queue.push(data)
     this.#queuedBytes += byteLength(data) + MESSAGE_OVERHEAD_BYTES
     return this.#queuedBytes <= this.#maxQueuedBytes
   }
@@ -114,7 +123,7 @@ export class Downlink {
     const bytes = byteLength(data)
     // 0 is also the result of an empty message that went well, and of any on a socket about to report its end.
     if (result === 0 && bytes > 0) return client.readyState !== WebSocket.OPEN
-    this.#onSent(bytes)
+    this.#counters.sent(bytes)
     if (result === -1) this.#block()
     return true
   }
@@ -132,7 +141,7 @@ export class Downlink {
       this.#queuedBytes -= byteLength(data) + MESSAGE_OVERHEAD_BYTES
       delivered = this.#deliver(this.#client, data)
     }
-    this.#queue = at >= this.#queue.length ? [] : this.#queue.slice(at)
+    this.#queue = at >= this.#queue.length ? NOTHING : this.#queue.slice(at)
     if (!this.#blocked && delivered) {
       if (this.#farewell !== undefined) this.#bid()
       else this.#source.resume()
@@ -149,7 +158,7 @@ export class Downlink {
   }
 
   #clear(): void {
-    this.#queue = []
+    this.#queue = NOTHING
     this.#queuedBytes = 0
   }
 }
