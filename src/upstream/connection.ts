@@ -102,11 +102,16 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     if (this.#state === CONNECTING) this.#sweepConnecting(at)
     else if (this.#state === ASKED && at >= this.#ask!.request.deadlineAt)
       this.#fail("timeout", "no response by the deadline")
-    else if (this.#moved || this.#outgoing.moved || (this.#state === ANSWERED && this.#body!.full)) {
+    else if (this.#hasMoved()) {
       this.#moved = false
-      this.#outgoing.moved = false
       this.#stillSince = at
     } else this.#sweepStill(at - this.#stillSince)
+  }
+
+  /** Since the last sweep; a reader that takes nothing holds the connection up, which is not the instance's fault. */
+  #hasMoved(): boolean {
+    const sent = this.#outgoing.moved()
+    return sent || this.#moved || (this.#state === ANSWERED && this.#body!.full)
   }
 
   #sweepStill(stillMs: number): void {

@@ -1,7 +1,7 @@
 import type { Socket } from "bun"
-import { CHUNK_END, LAST_CHUNK, writeChunkSize } from "../http1/framing.ts"
+import { LAST_CHUNK } from "../http1/framing.ts"
 import { lengthLine } from "../http1/text.ts"
-import { freeBytes } from "../lib/free_bytes.ts"
+import { Writer } from "../http1/writer.ts"
 import type { UpstreamRequest } from "./ask.ts"
 import { type Carrier, Upload } from "./upload.ts"
 
@@ -15,7 +15,7 @@ export interface OutgoingOwner {
   lost(cause: string): void
 }
 
-/** Where requests are put together before they are written; what the socket does not take is copied out. */
+/** Where the requests of all connections are put together. */
 const SCRATCH = Buffer.allocUnsafe(128 * 1024)
 
 const CR = 13
@@ -26,35 +26,42 @@ const EXPECTS_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"])
 /** The sending half of a connection: request heads and bodies, with backpressure. */
 export class Outgoing implements Carrier {
   readonly #owner: OutgoingOwner
-  #socket: Socket<unknown> | undefined
+  /** Absent until there is a socket. */
+  #writer: Writer | undefined
   #upload: Upload | undefined
-  /** Bytes the socket has not taken yet. */
-  #queue: Uint8Array[] = []
-  /** The last chunk of a streamed body, which is ours. */
-  #chunk: Uint8Array | undefined
-  /** The other side reads no more. */
-  #deaf = false
-  /** A byte of this request was taken by the socket. */
-  sent = false
-  /** Bytes were taken since this was last set to false. */
-  moved = false
+  /** Bytes the socket had taken when this request began, and when `moved` was last asked. */
+  #begunAt = 0
+  #lookedAt = 0
 
   constructor(owner: OutgoingOwner) {
     this.#owner = owner
   }
 
   attach(socket: Socket<unknown>): void {
-    this.#socket = socket
+    this.#writer = new Writer(socket, SCRATCH)
   }
 
   /** Whether some of the request is still to be sent. */
   get pending(): boolean {
-    return this.#upload !== undefined || this.#queue.length > 0
+    return this.#upload !== undefined || this.#writer?.empty === false
   }
 
   /** Whether the other side stopped reading in the middle of the request. */
   get deaf(): boolean {
-    return this.#deaf
+    return this.#writer?.closed === true
+  }
+
+  /** Whether a byte of this request was taken by the socket. */
+  get sent(): boolean {
+    return this.#writer !== undefined && this.#writer.taken > this.#begunAt
+  }
+
+  /** Whether bytes were taken since this was last asked. */
+  moved(): boolean {
+    const taken = this.#writer?.taken ?? 0
+    const moved = taken !== this.#lookedAt
+    this.#lookedAt = taken
+    return moved
   }
 
   /** Puts the head together in the shared scratch buffer and returns its end; `send` must follow at once. */
@@ -65,7 +72,7 @@ export class Outgoing implements Carrier {
   /** Sends the prepared head and the body: in one write when the body is here and small. */
   send(request: UpstreamRequest, end: number): void {
     const body = request.body
-    this.sent = false
+    this.#begunAt = this.#writer!.taken
     if (body === undefined) this.#write(SCRATCH, 0, end)
     else if (!(body instanceof Uint8Array)) {
       const upload = new Upload(this, body)
@@ -83,21 +90,12 @@ export class Outgoing implements Carrier {
 
   /** The socket takes bytes again. */
   drained(): void {
-    while (this.#queue.length > 0) {
-      const first = this.#queue[0]!
-      const taken = this.#socket!.write(first)
-      if (taken < 0) {
-        this.#failed()
-        return
-      }
-      if (taken > 0) this.moved = true
-      if (taken < first.length) {
-        this.#queue[0] = first.subarray(taken)
-        return
-      }
-      this.#queue.shift()
-      if (this.#queue.length === 0) this.#sent()
-      if (this.#queue.length === 0 && this.#upload === undefined) {
+    const writer = this.#writer!
+    if (!writer.empty) {
+      const all = writer.drained()
+      if (writer.closed) this.#failed()
+      if (!all) return
+      if (this.#upload === undefined) {
         this.#owner.requestSent()
         return
       }
@@ -107,38 +105,23 @@ export class Outgoing implements Carrier {
 
   /** Drops what is not sent and stops the source of the body. */
   stop(): void {
-    this.#queue = []
-    this.#chunk = undefined
+    this.#writer?.drop()
     const upload = this.#upload
     this.#upload = undefined
     upload?.stop()
   }
 
   carry(chunk: Uint8Array, chunked: boolean): boolean {
-    this.#chunk = chunk
-    if (!chunked) this.#write(chunk, 0, chunk.length)
-    else {
-      const data = writeChunkSize(SCRATCH, 0, chunk.length)
-      const end = data + chunk.length
-      if (end + CHUNK_END.length <= SCRATCH.length) {
-        SCRATCH.set(chunk, data)
-        SCRATCH.set(CHUNK_END, end)
-        this.#write(SCRATCH, 0, end + CHUNK_END.length)
-      } else {
-        this.#write(SCRATCH, 0, data)
-        this.#write(chunk, 0, chunk.length)
-        this.#write(CHUNK_END, 0, CHUNK_END.length)
-      }
-    }
-    if (this.#queue.length > 0) return false
-    this.#sent()
-    return true
+    if (this.deaf) return true
+    const flowing = this.#writer!.give(chunk, 0, chunked)
+    if (this.deaf) this.#failed()
+    return flowing
   }
 
   carried(chunked: boolean): void {
     this.#upload = undefined
     if (chunked) this.#write(LAST_CHUNK, 0, LAST_CHUNK.length)
-    if (this.#queue.length === 0 && !this.#deaf) this.#owner.requestSent()
+    if (!this.pending && !this.deaf) this.#owner.requestSent()
   }
 
   carryFailed(reason: string): void {
@@ -146,34 +129,15 @@ export class Outgoing implements Carrier {
     this.#owner.requestBroken(reason)
   }
 
-  /** A streamed chunk, unlike a body that is here, is never sent again. */
-  #sent(): void {
-    if (this.#chunk !== undefined) freeBytes(this.#chunk)
-    this.#chunk = undefined
-  }
-
   #write(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#deaf) return
-    let taken = 0
-    if (this.#queue.length === 0) {
-      taken = this.#socket!.write(bytes, start, end - start)
-      if (taken < 0) {
-        this.#failed()
-        return
-      }
-      if (taken > 0) {
-        this.sent = true
-        this.moved = true
-      }
-      if (start + taken === end) return
-    }
-    const rest = bytes.subarray(start + taken, end)
-    this.#queue.push(bytes === SCRATCH ? rest.slice() : rest)
+    const writer = this.#writer!
+    if (writer.closed) return
+    writer.write(bytes, start, end)
+    if (writer.closed) this.#failed()
   }
 
   /** The other side may have answered before it stopped reading: that answer is still to be read. */
   #failed(): void {
-    this.#deaf = true
     this.stop()
     if (!this.sent) this.#owner.lost("connection closed before the request")
   }

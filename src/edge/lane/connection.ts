@@ -4,6 +4,7 @@ import type { Fields } from "../../http1/fields.ts"
 import { requestDecoder } from "../../http1/framing.ts"
 import { HeldHead } from "../../http1/held_head.ts"
 import { parseRequestHead, type RequestHead } from "../../http1/request_head.ts"
+import { Writer } from "../../http1/writer.ts"
 import { takeOut } from "../../lib/take_out.ts"
 import type { Exchange, FailureCodeOfDoor } from "../../upstream/exchange.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
@@ -12,10 +13,9 @@ import { UNREAD_BYTES } from "../upload.ts"
 import { LaneArrival, type LaneWay, NoArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
-import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
+import { Outgoing, type OutgoingOwner, SCRATCH } from "./outgoing.ts"
 import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
 import { type Awaited, Patience } from "./patience.ts"
-import { Writer } from "./writer.ts"
 
 /** A request head with its empty line may have as many bytes as on `Bun.serve`. */
 const MAX_HEAD_BYTES = 16_384
@@ -70,7 +70,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.origin = origin
     this.#owner = owner
     this.#intake = new Intake(socket, this.#patience.received)
-    this.#writer = new Writer(socket, this.#patience.sent)
+    this.#writer = new Writer(socket, SCRATCH)
     this.#outgoing = new Outgoing(this.#writer, owner, this)
   }
 
@@ -330,7 +330,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   sweep(at: number, limits: LaneLimits): void {
     if (this.#state === GONE) return
     const idle = this.#idle
-    if (this.#writer.empty) this.#patience.sent.moved = true
+    this.#patience.wrote(this.#writer)
     const awaited = this.#state === READING ? (idle ? "request" : "head") : AWAITED[this.#state]!
     if (this.#patience.overdue(awaited, at, limits)) {
       if (idle) this.#close()

@@ -3,9 +3,12 @@ import type { Fields } from "../../http1/fields.ts"
 import { LAST_CHUNK } from "../../http1/framing.ts"
 import { writeResponseHead } from "../../http1/response_head.ts"
 import { lengthLine } from "../../http1/text.ts"
+import type { Writer } from "../../http1/writer.ts"
 import type { Answer, Exchange } from "../../upstream/exchange.ts"
 import type { LaneOwner } from "./owner.ts"
-import { SCRATCH, type Writer } from "./writer.ts"
+
+/** Where the answers of all connections are put together. */
+export const SCRATCH = Buffer.allocUnsafe(192 * 1024)
 
 /** A body that is all here goes out in one write with its head up to this size. */
 const ONE_WRITE_BYTES = 65_536

@@ -1,3 +1,4 @@
+import type { Writer } from "../../http1/writer.ts"
 import type { LaneLimits } from "./owner.ts"
 import { Stillness } from "./stillness.ts"
 
@@ -15,9 +16,16 @@ export class Patience {
   /** Bytes came. */
   readonly received = new Stillness()
   /** The socket took bytes, or there were none to take. */
-  readonly sent = new Stillness()
+  readonly #sent = new Stillness()
+  #taken = 0
   #awaited: Awaited | undefined
   #since = 0
+
+  /** What came of writing, before `overdue` judges. */
+  wrote({ empty, taken }: Writer): void {
+    if (empty || taken !== this.#taken) this.#sent.moved = true
+    this.#taken = taken
+  }
 
   /** Another request has begun. */
   renew(): void {
@@ -27,7 +35,7 @@ export class Patience {
   /** Whether it has waited too long. `at`: the time now. */
   overdue(awaited: Awaited, at: number, { headMs, idleMs, silenceMs }: LaneLimits): boolean {
     const quietMs = this.received.at(at)
-    const stuckMs = this.sent.at(at)
+    const stuckMs = this.#sent.at(at)
     if (awaited !== this.#awaited) {
       this.#awaited = awaited
       this.#since = at
