@@ -6,25 +6,28 @@ import type { ClientSocket } from "../../src/realtime/socket.ts"
 /** A socket of the runtime whose client reads when it is told to. */
 function slowSocket() {
   const given: string[] = []
-  const state = { buffered: 0, topics: new Set<string>(), full: false }
+  const pings: string[] = []
+  const state = { buffered: 0, topics: new Set<string>(), full: false, swallows: false }
   const socket = {
     send(text: string) {
       if (state.full) return 0
       given.push(text)
-      state.buffered += text.length
+      if (!state.swallows) state.buffered += text.length
       return text.length
     },
+    ping: (payload: string) => void pings.push(payload),
     subscribe: (topic: string) => void state.topics.add(topic),
     unsubscribe: (topic: string) => void state.topics.delete(topic),
     getBufferedAmount: () => state.buffered,
   } as unknown as ClientSocket
-  return { given, state, socket }
+  return { given, pings, state, socket }
 }
 
 function open(maxBuffered = 8_000_000) {
   const slow = new Map<string, Set<SocketMember>>()
   const fake = slowSocket()
   const seen = { overflows: 0 }
+  const published = new Map<string, number>()
   const member: SocketMember = {
     tick: () => {},
     checkBuffer: () => {},
@@ -33,20 +36,23 @@ function open(maxBuffered = 8_000_000) {
   const outgoing: Outgoing = new Outgoing({
     member,
     slow,
+    publishedOn: (topic) => published.get(topic) ?? 0,
     maxBuffered: () => maxBuffered,
     onOverflow: () => seen.overflows++,
   })
   outgoing.open(fake.socket)
   /** As `Realtime` publishes. */
   const publish = (topic: string, text: string) => {
+    published.set(topic, (published.get(topic) ?? 0) + text.length)
     if (fake.state.topics.has(topic)) fake.socket.send(text)
     for (const each of slow.get(topic) ?? []) each.published(text)
   }
   /** The client reads all the runtime has, until nothing comes any more. */
   const read = () => {
-    while (fake.state.buffered > 0) {
+    while (fake.state.buffered > 0 || fake.pings.length > 0) {
       fake.state.buffered = 0
       outgoing.check()
+      for (const payload of fake.pings.splice(0)) outgoing.pong(payload)
     }
   }
   return { outgoing, slow, publish, read, seen, ...fake }
@@ -104,6 +110,16 @@ test("what waits is bounded, in the gateway and in the runtime together", () => 
   expect(outgoing.buffered).toBe(16_500)
 })
 
+test("a burst does not cut off who has answered no ping yet, while the buffers on the way have room", () => {
+  const { outgoing, given, seen, state } = open(100_000)
+  state.swallows = true
+  for (let i = 0; i < 5000; i++) outgoing.send(text(i))
+  expect(seen.overflows).toBe(0)
+  expect(outgoing.buffered).toBeGreaterThan(45_000)
+  outgoing.flush()
+  expect(given).toEqual(Array.from({ length: 5000 }, (_, i) => text(i)))
+})
+
 test("a text the runtime cannot take is an overflow, urgent ones too", () => {
   const { outgoing, seen, state } = open()
   state.full = true
@@ -131,4 +147,25 @@ test("before a close frame all that waits is given to the runtime", () => {
   outgoing.send("2")
   outgoing.flush()
   expect(given).toEqual(["1", "2"])
+})
+
+test("[T-3.4] what buffers on the way swallow is bounded, too: without a pong no more than that goes out", () => {
+  const { outgoing, publish, given, state, pings } = open()
+  state.swallows = true
+  outgoing.join("a")
+  for (let i = 0; i < 10_000; i++) {
+    publish("a", text(i))
+    if (i % 500 === 0) outgoing.check()
+  }
+  expect(given.length).toBeLessThan(1100)
+  expect(pings).toEqual(["1"])
+  // Another's pong, or one that was not asked for, proves nothing.
+  outgoing.pong("7")
+  outgoing.pong("")
+  const before = given.length
+  expect(given.length).toBe(before)
+  outgoing.pong("1")
+  expect(given.length).toBeGreaterThan(before)
+  outgoing.pong("1")
+  expect(pings).toEqual(["1", "2"])
 })

@@ -4,6 +4,8 @@ import type { SocketMember } from "./world.ts"
 export interface OutgoingOptions {
   readonly member: SocketMember
   readonly slow: Map<string, Set<SocketMember>>
+  /** Characters of all that was published on a topic. */
+  readonly publishedOn: (topic: string) => number
   /** Bytes that may wait, of both kinds together. */
   readonly maxBuffered: () => number
   /** More waits than may, or the runtime could not take a text. */
@@ -12,6 +14,12 @@ export interface OutgoingOptions {
 
 /** Bytes given to the runtime that wait for the client; beyond, texts wait here, where they can be overtaken. */
 const HOLD_BYTES = 65_536
+/**
+ * The same for what is on its way: the buffers of operating systems and proxies take megabytes of what nobody reads. A
+ * ping after so many characters tells, by its pong, that the client has read as far.
+ */
+const PROBE_CHARS = 65_536
+const HOLD_CHARS = 262_144
 
 /**
  * What goes to one WebSocket, in order. While the client reads as fast as texts come they go straight to the runtime and
@@ -19,7 +27,8 @@ const HOLD_BYTES = 65_536
  */
 export class Outgoing {
   readonly #options: OutgoingOptions
-  readonly #topics = new Set<string>()
+  /** With how much of each was counted. */
+  readonly #topics = new Map<string, number>()
   #client: ClientSocket | undefined
   /** What waits, from `#first` on. */
   #waiting: string[] = []
@@ -27,6 +36,13 @@ export class Outgoing {
   #waitingBytes = 0
   /** It is in no topic: what is published comes by `send`. */
   #isSlow = false
+  /** Characters that went out, those up to the last probe, and those the client has read for certain. */
+  #sent = 0
+  #probed = 0
+  #readUpTo = 0
+  #probes = 0
+  /** The last probe was not answered yet. */
+  #asking = false
   /** Whoever wants to send more waits for it. */
   #read: PromiseWithResolvers<void> | undefined
 
@@ -45,12 +61,13 @@ export class Outgoing {
   }
 
   join(topic: string): void {
-    this.#topics.add(topic)
+    this.#topics.set(topic, this.#options.publishedOn(topic))
     if (this.#isSlow) this.#follow(topic)
     else this.#client?.subscribe(topic)
   }
 
   part(topic: string): void {
+    if (!this.#isSlow) this.#countTopics()
     this.#topics.delete(topic)
     if (this.#isSlow) this.#unfollow(topic)
     else this.#client?.unsubscribe(topic)
@@ -59,7 +76,7 @@ export class Outgoing {
   send(text: string): void {
     const client = this.#client
     if (client === undefined) return
-    if (this.#isSlow || client.getBufferedAmount() > this.#holdBytes()) this.#wait(text)
+    if (this.#isSlow || !this.#mayGive(client)) this.#wait(text)
     else this.#give(client, text)
     this.check()
   }
@@ -74,10 +91,16 @@ export class Outgoing {
   check(): void {
     const client = this.#client
     if (client === undefined) return
-    const given = client.getBufferedAmount()
     if (this.#isSlow) this.#drain(client)
-    else if (given > this.#holdBytes()) this.#slowDown(client)
-    if (this.buffered > this.#options.maxBuffered()) this.#options.onOverflow()
+    else {
+      this.#countTopics()
+      this.#probe(client)
+      if (!this.#mayGive(client)) this.#slowDown(client)
+    }
+    const most = this.#options.maxBuffered()
+    if (this.buffered <= most) return
+    this.#spill(client, most)
+    if (this.buffered > most) this.#options.onOverflow()
   }
 
   /** Resolves when nothing waits here any more, or the connection is over. `undefined`: so it is. */
@@ -85,6 +108,14 @@ export class Outgoing {
     if (!this.#isSlow || this.#client === undefined) return undefined
     this.#read ??= Promise.withResolvers()
     return this.#read.promise
+  }
+
+  /** The client has answered a ping. */
+  pong(payload: string): void {
+    if (!this.#asking || payload !== `${this.#probes}`) return
+    this.#asking = false
+    this.#readUpTo = this.#probed
+    this.check()
   }
 
   /** Gives all of it to the runtime, as the connection is about to be closed. */
@@ -97,7 +128,7 @@ export class Outgoing {
 
   /** The connection is over. */
   close(): void {
-    for (const topic of this.#topics) this.#unfollow(topic)
+    for (const topic of this.#topics.keys()) this.#unfollow(topic)
     this.#topics.clear()
     this.#empty()
     this.#client = undefined
@@ -109,9 +140,32 @@ export class Outgoing {
     return Math.min(HOLD_BYTES, this.#options.maxBuffered() / 2)
   }
 
+  #mayGive(client: ClientSocket): boolean {
+    return this.#sent - this.#readUpTo <= HOLD_CHARS && client.getBufferedAmount() <= this.#holdBytes()
+  }
+
   #give(client: ClientSocket, text: string): void {
+    this.#sent += text.length
     // 0: it could not be taken, so the order would have a hole.
     if (client.send(text) === 0) this.#options.onOverflow()
+    else this.#probe(client)
+  }
+
+  #probe(client: ClientSocket): void {
+    if (this.#asking || this.#sent - this.#probed < PROBE_CHARS) return
+    this.#asking = true
+    this.#probed = this.#sent
+    client.ping(`${++this.#probes}`)
+  }
+
+  /** What came to it by topics since they were counted last. */
+  #countTopics(): void {
+    for (const [topic, counted] of this.#topics) {
+      const published = this.#options.publishedOn(topic)
+      if (published === counted) continue
+      this.#sent += published - counted
+      this.#topics.set(topic, published)
+    }
   }
 
   #wait(text: string): void {
@@ -120,25 +174,33 @@ export class Outgoing {
   }
 
   #drain(client: ClientSocket): void {
-    const hold = this.#holdBytes()
-    while (this.#first < this.#waiting.length && client.getBufferedAmount() <= hold) {
-      const text = this.#waiting[this.#first++]!
-      this.#waitingBytes -= Buffer.byteLength(text)
-      this.#give(client, text)
-    }
-    if (this.#first < this.#waiting.length || client.getBufferedAmount() > 0) return
+    while (this.#first < this.#waiting.length && this.#mayGive(client)) this.#giveFirst(client)
+    if (this.#first < this.#waiting.length || !this.#mayGive(client) || client.getBufferedAmount() > 0) return
     this.#empty()
     this.#isSlow = false
     this.#resolveRead()
-    for (const topic of this.#topics) {
+    for (const topic of this.#topics.keys()) {
       this.#unfollow(topic)
+      this.#topics.set(topic, this.#options.publishedOn(topic))
       client.subscribe(topic)
     }
   }
 
+  /** Who reads, but not as fast as a burst comes, is not cut off while the buffers on the way have room. */
+  #spill(client: ClientSocket, most: number): void {
+    while (this.#waitingBytes > most / 2 && client.getBufferedAmount() <= this.#holdBytes())
+      this.#giveFirst(client)
+  }
+
+  #giveFirst(client: ClientSocket): void {
+    const text = this.#waiting[this.#first++]!
+    this.#waitingBytes -= Buffer.byteLength(text)
+    this.#give(client, text)
+  }
+
   #slowDown(client: ClientSocket): void {
     this.#isSlow = true
-    for (const topic of this.#topics) {
+    for (const topic of this.#topics.keys()) {
       client.unsubscribe(topic)
       this.#follow(topic)
     }

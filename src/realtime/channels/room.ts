@@ -74,6 +74,8 @@ export class Room {
   epoch = ""
   /** Newest publication heard of; 0: none yet. */
   offset = 0
+  /** Characters of all that was published on its topic. */
+  published = 0
   readonly members = new Set<Subscription>()
   /** How many of them the topic serves. */
   #topical = 0
@@ -110,7 +112,7 @@ export class Room {
   deliver(offset: number, text: string, publish: (topic: string, frame: string) => void): void {
     const frame = this.frame(text)
     this.offset = offset
-    if (this.#topical > 0) publish(this.channel, frame)
+    this.#publish(frame, publish)
     for (const { subscriber } of this.#direct) subscriber.send(frame)
     for (const waiting of this.#waiting) {
       if (waiting.state === "asking") waiting.early(offset, frame)
@@ -126,9 +128,15 @@ export class Room {
 
   /** Sends a text to all that have been told they are subscribed. */
   announce(text: string, publish: (topic: string, frame: string) => void): void {
-    if (this.#topical > 0) publish(this.channel, text)
+    this.#publish(text, publish)
     for (const { subscriber } of this.#direct) subscriber.send(text)
     for (const { subscriber, state } of this.#waiting) if (state !== "asking") subscriber.send(text)
+  }
+
+  #publish(frame: string, publish: (topic: string, frame: string) => void): void {
+    if (this.#topical === 0) return
+    this.published += frame.length
+    publish(this.channel, frame)
   }
 
   goLive(subscription: Subscription): void {

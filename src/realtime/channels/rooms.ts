@@ -34,6 +34,11 @@ export class Rooms {
     return this.#rooms.size
   }
 
+  /** Characters of all that was published on the topic of a channel, for as long as it has subscribers. */
+  publishedOn(channel: string): number {
+    return this.#rooms.get(channel)?.published ?? 0
+  }
+
   /** Of publications that are given to a client together: much less than may wait for it. */
   get batchBytes(): number {
     return Math.min(MAX_BATCH_BYTES, this.#options.maxBuffered() / 4)

@@ -28,6 +28,7 @@ export class SocketTransport implements SocketHandler {
     const outgoing = new Outgoing({
       member: this,
       slow: world.slow,
+      publishedOn: (topic) => world.rooms.publishedOn(topic),
       maxBuffered: () => world.settings.maxBuffered,
       onOverflow: () => this.#session.close(4001),
     })
@@ -67,8 +68,9 @@ export class SocketTransport implements SocketHandler {
     this.#heardAt = this.#world.now()
   }
 
-  pong(): void {
+  pong(_client?: ClientSocket, payload?: Buffer): void {
     this.#heardAt = this.#world.now()
+    if (payload !== undefined && this.#closingAt === 0) this.#outgoing.pong(payload.toString("latin1"))
   }
 
   close(_client: ClientSocket, code: number): void {
