@@ -195,6 +195,11 @@ export class Outgoing {
   #giveFirst(client: ClientSocket): void {
     const text = this.#waiting[this.#first++]!
     this.#waitingBytes -= Buffer.byteLength(text)
+    // Who never quite catches up must not keep what has left long ago.
+    if (this.#first >= 1024 && this.#first * 2 > this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#first)
+      this.#first = 0
+    }
     this.#give(client, text)
   }
 

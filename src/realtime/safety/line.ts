@@ -105,13 +105,13 @@ export class AlarmLine {
 
 /** Another version of the gateway may have written it. */
 function toAlarmRead(text: string): Alarm | undefined {
-  let alarm: Partial<Alarm>
+  let read: unknown
   try {
-    alarm = JSON.parse(text) as Partial<Alarm>
+    read = JSON.parse(text)
   } catch {
     return undefined
   }
-  const { id, at, user, channels } = alarm
-  const whole = typeof id === "string" && typeof at === "number" && typeof alarm.text === "string"
-  return whole && typeof user === "string" && Array.isArray(channels) ? (alarm as Alarm) : undefined
+  const { id, at, text: push, user, channels } = (read ?? {}) as Partial<Alarm>
+  const whole = typeof id === "string" && typeof at === "number" && typeof push === "string"
+  return whole && typeof user === "string" && Array.isArray(channels) ? (read as Alarm) : undefined
 }
