@@ -14,7 +14,7 @@ const served = serveGateway(
     routes: [{ path: "/*", service: "s" }],
     ...(secret !== undefined && {
       auth,
-      defaults: { request_id: {}, access_log: {}, rate_limit: { by: "user", rate: "100000/s" } },
+      defaults: { auth: {}, request_id: {}, access_log: {}, rate_limit: { by: "user", rate: "100000/s" } },
     }),
   },
   secret === undefined ? {} : { identity: new TestAuthenticator(auth).it },
