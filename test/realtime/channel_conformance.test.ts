@@ -116,6 +116,13 @@ const OWN: readonly WsCase[] = [
     4505,
     TOO_LARGE,
   ),
+  refused(
+    "bytes not characters",
+    "66,000 bytes in half as many characters",
+    [{ frames: [spec(TEXT, "é".repeat(33_000))] }],
+    4505,
+    TOO_LARGE,
+  ),
   refused("binary", "a binary message", [{ frames: [spec(BINARY, ASKED)] }], 4501, NO_COMMAND),
   refused(
     "no command",

@@ -1,4 +1,5 @@
 import type { Principal } from "../../identity/principal.ts"
+import { byteLength } from "../downlink.ts"
 import type { ClientSocket, SocketHandler } from "../socket.ts"
 import { Outgoing } from "./outgoing.ts"
 import { CLOSE_CODES, type CloseCode, mayReconnect } from "./protocol.ts"
@@ -56,7 +57,7 @@ export class SocketTransport implements SocketHandler {
   message(_client: ClientSocket, data: string | Buffer<ArrayBuffer>): void {
     this.#heardAt = this.#world.now()
     if (typeof data !== "string") this.#session.close(4501)
-    else if (data.length > this.#world.settings.maxMessage) this.#session.close(4505)
+    else if (byteLength(data) > this.#world.settings.maxMessage) this.#session.close(4505)
     else this.#session.receive(data)
   }
 
