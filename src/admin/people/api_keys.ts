@@ -18,16 +18,7 @@ import { ok, operatorOf, refuse } from "../answer.ts"
 import type { FieldError } from "../field_errors.ts"
 import { Moment, momentOf } from "./moment.ts"
 import type { People } from "./people.ts"
-import {
-  compileBody,
-  compileQuery,
-  fields,
-  isoDateOrNull,
-  limitOf,
-  PAGE,
-  pageOf,
-  unfitFields,
-} from "./read.ts"
+import { compileBody, compileQuery, fields, isoDateOrNull, PAGE, readPage, unfitFields } from "./read.ts"
 import { Name, Roles, Scopes, Tier, unknownRights } from "./rights.ts"
 
 /** Travels to services as the id of the caller. */
@@ -71,9 +62,8 @@ export function apiKeyRoutes({ context, config }: People) {
     .get("/", async ({ request }) => {
       const query = readList(request)
       if (query instanceof Response) return query
-      const limit = limitOf(query.limit)
-      const found = await listApiKeys(store, { after: query.cursor, limit: limit + 1, owner: query.owner })
-      const { items, next } = pageOf(found, limit)
+      const { owner } = query
+      const { items, next } = await readPage(query, (page) => listApiKeys(store, { ...page, owner }))
       return ok({ api_keys: items.map(view), next_cursor: next })
     })
     .post(

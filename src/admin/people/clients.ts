@@ -13,7 +13,7 @@ import {
 import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import { compileBody, compileQuery, fields, limitOf, PAGE, pageOf, unfitFields } from "./read.ts"
+import { compileBody, compileQuery, fields, PAGE, readPage, unfitFields } from "./read.ts"
 import { Name, Roles, Scopes, unknownRights } from "./rights.ts"
 
 const readList = compileQuery(fields(PAGE))
@@ -40,9 +40,7 @@ export function clientRoutes({ context, config }: People) {
     .get("/", async ({ request }) => {
       const query = readList(request)
       if (query instanceof Response) return query
-      const limit = limitOf(query.limit)
-      const found = await listClients(store, { after: query.cursor, limit: limit + 1 })
-      const { items, next } = pageOf(found, limit)
+      const { items, next } = await readPage(query, (page) => listClients(store, page))
       return ok({ clients: items.map(toView), next_cursor: next })
     })
     .post(

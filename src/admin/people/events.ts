@@ -4,7 +4,7 @@ import { acknowledgeEvent, type EventView, listEvents } from "../../identity/eve
 import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
-import { compileQuery, fields, limitOf, PAGE, pageOf } from "./read.ts"
+import { compileQuery, fields, PAGE, readPage } from "./read.ts"
 
 /** What types begin with. */
 const Kind = Type.Optional(Type.String({ maxLength: 64, pattern: "^[a-z][a-z0-9_.]*$" }))
@@ -20,9 +20,9 @@ export function eventRoutes({ context }: People) {
     .get("/", async ({ request }) => {
       const query = readList(request)
       if (query instanceof Response) return query
-      const limit = limitOf(query.limit)
-      const page = { kind: query.kind, after: query.cursor, limit: limit + 1 }
-      const { items, next } = pageOf(await listEvents(context, page, operatorOf(request)), limit)
+      const { kind } = query
+      const by = operatorOf(request)
+      const { items, next } = await readPage(query, (page) => listEvents(context, { ...page, kind }, by))
       return ok({ events: items.map(toView), next_cursor: next })
     })
     .delete("/:id", async ({ request, params: { id } }) =>

@@ -59,11 +59,22 @@ export function compileQuery<S extends TObject>(schema: S): (request: Request) =
   }
 }
 
-/** `next`: where the next page begins when there may be more. One more than `limit` was asked for to know. */
-export function pageOf<T extends { readonly id: string }>(
-  found: readonly T[],
-  limit: number,
-): { readonly items: readonly T[]; readonly next: string | null } {
+/** What `PAGE` read. */
+interface PageQuery {
+  readonly limit?: string | undefined
+  readonly cursor?: string | undefined
+}
+
+/** `after`: id of the last item of the page before; `undefined`: from the beginning. */
+type Find<T> = (page: { readonly after: string | undefined; readonly limit: number }) => Promise<readonly T[]>
+
+/** `next`: where the next page begins when there are more. One more than is shown is looked for to know. */
+export async function readPage<T extends { readonly id: string }>(
+  query: PageQuery,
+  find: Find<T>,
+): Promise<{ readonly items: readonly T[]; readonly next: string | null }> {
+  const limit = limitOf(query.limit)
+  const found = await find({ after: query.cursor, limit: limit + 1 })
   const items = found.slice(0, limit)
   return { items, next: found.length > limit ? items.at(-1)!.id : null }
 }

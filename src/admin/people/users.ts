@@ -8,7 +8,7 @@ import { isoDate } from "../../lib/iso_date.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import { sessionView } from "../session_view.ts"
 import type { People } from "./people.ts"
-import { compileBody, compileQuery, fields, limitOf, NO_NUL, PAGE, pageOf, unfitFields } from "./read.ts"
+import { compileBody, compileQuery, fields, NO_NUL, PAGE, readPage, unfitFields } from "./read.ts"
 import { Name, Roles, Tier, unknownRights } from "./rights.ts"
 
 const readList = compileQuery(
@@ -41,9 +41,8 @@ export function userRoutes({ context, config }: People) {
     .get("/", async ({ request }) => {
       const query = readList(request)
       if (query instanceof Response) return query
-      const limit = limitOf(query.limit)
-      const found = await listUsers(store, { after: query.cursor, limit: limit + 1, search: query.search })
-      const { items, next } = pageOf(found, limit)
+      const { search } = query
+      const { items, next } = await readPage(query, (page) => listUsers(store, { ...page, search }))
       return ok({ users: items.map(publicUser), next_cursor: next })
     })
     .post(

@@ -13,7 +13,7 @@ import {
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { FieldError } from "../field_errors.ts"
 import { Moment, momentOf } from "../people/moment.ts"
-import { compileBody, compileQuery, fields, limitOf, PAGE, pageOf, unfitFields } from "../people/read.ts"
+import { compileBody, compileQuery, fields, PAGE, readPage, unfitFields } from "../people/read.ts"
 import type { Quotas } from "./quotas.ts"
 
 const QuotaName = Type.String({ minLength: 1, maxLength: 63 })
@@ -41,10 +41,10 @@ export function allowanceRoutes({ context, config }: Quotas) {
     .get("/", async ({ request }) => {
       const query = readList(request)
       if (query instanceof Response) return query
-      const limit = limitOf(query.limit)
-      const { quota, subject, cursor: after } = query
-      const found = await listAllowances(store, { quota, subject, after, limit: limit + 1 })
-      const { items, next } = pageOf(found, limit)
+      const { quota, subject } = query
+      const { items, next } = await readPage(query, (page) =>
+        listAllowances(store, { ...page, quota, subject }),
+      )
       return ok({ allowances: items.map(toView), next_cursor: next })
     })
     .post(
