@@ -216,6 +216,11 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     "gatehouse_realtime_dead_letters_total",
     "gatehouse_realtime_forwards_total",
     "gatehouse_realtime_forward_queue",
+    // Shown by test/e2e/safety.test.ts.
+    "gatehouse_realtime_judged_total",
+    "gatehouse_safety_events_total",
+    "gatehouse_safety_deliveries_total",
+    "gatehouse_safety_waiting",
     "gatehouse_redis_up",
     "gatehouse_limit_sync_total",
     "gatehouse_block_sync_total",
