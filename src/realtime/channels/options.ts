@@ -90,46 +90,49 @@ const MessagesSchema = strictObject(
   },
 )
 
-const NamespaceSchema = strictObject({
-  prefix: Type.Optional(
-    Type.String({
-      pattern: "^[A-Za-z0-9_.@~-]{1,63}:$",
-      description: "What names of its channels begin with; default: the name of the namespace and a colon.",
-    }),
-  ),
-  subscribe: Type.Optional(
-    AccessSchema("Who may subscribe, read history and see who is there; absent: no client."),
-  ),
-  publish: Type.Optional(
-    AccessSchema("Which clients may publish; absent: none. Services need the scope `realtime:publish`."),
-  ),
-  history: HistorySchema,
-  presence: Type.Boolean({ default: false, description: "Clients may ask who is there." }),
-  join_leave: Type.Boolean({ default: false, description: "Subscribers are told who comes and goes." }),
-  delivery: Type.Union([Type.Literal("best_effort"), Type.Literal("at_least_once")], {
-    default: "best_effort",
-    description:
-      "`at_least_once`: each user (or session of one) acknowledges, and gets again what it did not, also after it was away.",
-  }),
-  ack_timeout: Duration({
-    default: "10s",
-    description: "What is not acknowledged after this long is sent again (1s to 1h).",
-  }),
-  max_deliveries: count(
-    "After so many redeliveries a publication is put on the list of dead letters.",
-    10,
-    1000,
-  ),
-  messages: MessagesSchema,
-  screen: Type.Optional(
-    strictObject(callProperties, {
+const NamespaceSchema = strictObject(
+  {
+    prefix: Type.Optional(
+      Type.String({
+        pattern: "^[A-Za-z0-9_.@~-]{1,63}:$",
+        description: "What names of its channels begin with; default: the name of the namespace and a colon.",
+      }),
+    ),
+    subscribe: Type.Optional(
+      AccessSchema("Who may subscribe, read history and see who is there; absent: no client."),
+    ),
+    publish: Type.Optional(
+      AccessSchema("Which clients may publish; absent: none. Services need the scope `realtime:publish`."),
+    ),
+    history: HistorySchema,
+    presence: Type.Boolean({ default: false, description: "Clients may ask who is there." }),
+    join_leave: Type.Boolean({ default: false, description: "Subscribers are told who comes and goes." }),
+    delivery: Type.Union([Type.Literal("best_effort"), Type.Literal("at_least_once")], {
+      default: "best_effort",
       description:
-        "A service that sees each message before it is published: `channel`, `user` and `data` as JSON. 2xx without `data` lets it through, with `data` puts that in its place; 403 refuses it, with its `message` for the sender. With `escalate: { category, severity }` it becomes a safety event, too. Without an answer nothing is published.",
+        "`at_least_once`: each user (or session of one) acknowledges, and gets again what it did not, also after it was away.",
     }),
-  ),
-  forward: Type.Optional(ForwardSchema),
-  max_message: Size({ default: "32KB", description: "Largest message, in bytes of JSON text." }),
-})
+    ack_timeout: Duration({
+      default: "10s",
+      description: "What is not acknowledged after this long is sent again (1s to 1h).",
+    }),
+    max_deliveries: count(
+      "After so many redeliveries a publication is put on the list of dead letters.",
+      10,
+      1000,
+    ),
+    messages: MessagesSchema,
+    screen: Type.Optional(
+      strictObject(callProperties, {
+        description:
+          "A service that sees each message before it is published: `channel`, `user` and `data` as JSON. 2xx without `data` lets it through, with `data` puts that in its place; 403 refuses it, with its `message` for the sender. With `escalate: { category, severity }` it becomes a safety event, too. Without an answer nothing is published.",
+      }),
+    ),
+    forward: Type.Optional(ForwardSchema),
+    max_message: Size({ default: "32KB", description: "Largest message, in bytes of JSON text." }),
+  },
+  { default: {} },
+)
 
 /** Bounds of channels in memory, where config has no section `realtime` at the start. */
 export const MEMORY_BOUNDS = { max_channels: 100_000, max_memory: 256 * 1024 * 1024 }
