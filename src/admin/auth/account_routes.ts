@@ -5,7 +5,7 @@ import { deleteUser } from "../../identity/removal.ts"
 import { findUser, publicUser, updateUser } from "../../identity/users.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { fail } from "../../policies/failure.ts"
-import { askedOf, ok, refuse } from "./app.ts"
+import { askedOf, ok, RAW, refuse } from "./app.ts"
 import { DisplayName, displayNameOf } from "./body_types.ts"
 import { compileBody } from "./json_body.ts"
 import { ownAccount } from "./own_account.ts"
@@ -13,9 +13,6 @@ import { clearedCookies, withCookies } from "./set_cookie.ts"
 
 /** The one thing people change about themselves: roles, tier and address are not theirs to set. */
 const changeBody = compileBody(strictObject({ display_name: DisplayName }))
-
-/** Bodies are read as they come, by `compileBody`. */
-const RAW = { parse: "none" } as const
 
 /** What people do with their own account. */
 export function accountRoutes(context: IdentityContext) {

@@ -24,6 +24,9 @@ export function refuse(request: Request, failure: Failure): Response {
   return new Response(null, { status: 500 })
 }
 
+/** For routes that take a body: it is left as it came, for `compileBody` and `readParameters`. */
+export const RAW = { parse: "none" } as const
+
 const NO_STORE = { "cache-control": "no-store", pragma: "no-cache" }
 
 /** A JSON answer that no cache keeps (RFC 6749 section 5.1). */

@@ -14,7 +14,7 @@ import { compileGrants } from "../../identity/roles.ts"
 import { findChildren, normaliseLogin, publicUser } from "../../identity/users.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
-import { askedOf, ok, refuse } from "./app.ts"
+import { askedOf, ok, RAW, refuse } from "./app.ts"
 import {
   AgeLimit,
   BlockedContent,
@@ -52,9 +52,6 @@ const NO_LOGIN = unfit(
   "must be 3 to 64 letters or digits of one script, with . _ - between them; not an email address",
 )
 const NOT_FOUND = fail("NOT_FOUND", { message: "You have no such child." })
-
-/** Bodies are read as they come, by `compileBody`. */
-const RAW = { parse: "none" } as const
 
 /** Parents and the accounts of their children; whoever else's child it is does not exist here. */
 export function childrenRoutes(accounts: Accounts) {

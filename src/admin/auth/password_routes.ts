@@ -9,7 +9,7 @@ import type { AuthSettings } from "../../identity/settings.ts"
 import { normaliseLogin } from "../../identity/users.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
-import { askedOf, ok, refuse } from "./app.ts"
+import { askedOf, ok, RAW, refuse } from "./app.ts"
 import { askingOf, fieldOf } from "./asking.ts"
 import { DisplayName, displayNameOf, LoginText, PasswordText, TokenText } from "./body_types.ts"
 import { toFailure, WRONG_TOKEN } from "./declined.ts"
@@ -44,9 +44,6 @@ const NO_LOGIN = unfit("/login", "give either `email` or `login`")
 const NO_SCOPE = unfit("/scope", "must be scopes with one space between them")
 const NO_EMAIL = unfit("/email", "is not an email address accounts can have here")
 const ACCEPTED = { status: "accepted" }
-
-/** Bodies are read as they come, by `compileBody`. */
-const RAW = { parse: "none" } as const
 
 /** Sign-in and everything else that has to do with passwords. */
 export function passwordRoutes(accounts: Accounts) {

@@ -8,15 +8,13 @@ import { findUser, publicUser } from "../../identity/users.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
 import { fail } from "../../policies/failure.ts"
 import { sessionView } from "../session_view.ts"
-import { askedOf, ok, refuse } from "./app.ts"
+import { askedOf, ok, RAW, refuse } from "./app.ts"
 import { clearedCookies, withCookies } from "./set_cookie.ts"
 
 /** The caller's own sign-ins, and who the caller is. */
 export function sessionRoutes(context: IdentityContext) {
   return new Elysia()
-    .post("/auth/logout", ({ request }) => answerLogout(context, request), {
-      parse: "none",
-    })
+    .post("/auth/logout", ({ request }) => answerLogout(context, request), RAW)
     .get("/auth/sessions", ({ request }) => answerList(context, request))
     .delete("/auth/sessions/:id", ({ request, params }) => answerEnd(context, request, params.id))
     .get("/users/me", ({ request }) => answerMe(context, request))

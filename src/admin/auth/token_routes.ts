@@ -7,40 +7,35 @@ import { type Refreshed, refresh } from "../../identity/refresh.ts"
 import { endSession, type SignedIn } from "../../identity/sessions.ts"
 import { challenge } from "../../policies/challenge.ts"
 import { fail } from "../../policies/failure.ts"
-import { askedOf, ok, refuse } from "./app.ts"
+import { askedOf, ok, RAW, refuse } from "./app.ts"
 import { askingOf } from "./asking.ts"
 import { clientOf, refuseClient } from "./client_credentials.ts"
 import { refuseForNow, refuseOAuth } from "./oauth_error.ts"
+import { type OAuthRequest, oauth } from "./oauth_request.ts"
 import { isScopeList, readParameters } from "./parameters.ts"
 
 /** What a grant is given. */
-interface Grant {
+interface Grant extends OAuthRequest {
   readonly accounts: Accounts
-  readonly request: Request
-  readonly form: boolean
-  readonly values: ReadonlyMap<string, string>
   readonly scope: string
 }
 
 /** The token endpoint (RFC 6749 section 3.2) and the refreshing of tokens for pages. */
 export function tokenRoutes(accounts: Accounts) {
   return new Elysia()
-    .post("/auth/token", ({ request }) => answerToken(accounts, request), {
-      parse: "none",
-    })
-    .post("/auth/refresh", ({ request }) => answerRefresh(accounts, request), {
-      parse: "none",
-    })
+    .post(
+      "/auth/token",
+      oauth((given) => answerToken(accounts, given)),
+      RAW,
+    )
+    .post("/auth/refresh", ({ request }) => answerRefresh(accounts, request), RAW)
 }
 
-async function answerToken(accounts: Accounts, request: Request): Promise<Response> {
-  const parameters = readParameters(askedOf(request))
-  const { form } = parameters
-  if (!parameters.ok) return refuseOAuth(request, form, "invalid_request", parameters.message)
-  const { values } = parameters
+async function answerToken(accounts: Accounts, given: OAuthRequest): Promise<Response> {
+  const { request, form, values } = given
   const scope = values.get("scope") ?? ""
   if (!isScopeList(scope)) return refuseOAuth(request, form, "invalid_scope", "The scope cannot be read.")
-  const grant: Grant = { accounts, request, form, values, scope }
+  const grant: Grant = { ...given, accounts, scope }
   switch (values.get("grant_type") ?? (values.has("username") ? "password" : "")) {
     case "password":
       return byPassword(grant)
@@ -57,13 +52,13 @@ async function answerToken(accounts: Accounts, request: Request): Promise<Respon
 
 const SCOPE_REFUSED = "A scope was asked for that is not granted."
 
-async function byPassword({ accounts, request, form, values, scope }: Grant): Promise<Response> {
+async function byPassword({ accounts, request, asked, form, values, scope }: Grant): Promise<Response> {
   const { context } = accounts
   const login = values.get("username")
   const password = values.get("password")
   if (login === undefined || password === undefined)
     return refuseOAuth(request, form, "invalid_request", "`username` and `password` are needed.")
-  const asking = askingOf(askedOf(request))
+  const asking = askingOf(asked)
   const outcome = await loginWithPassword(accounts, { login, password, kind: "token", scope }, asking)
   switch (outcome.kind) {
     case "signed_in": {
@@ -84,9 +79,15 @@ async function byPassword({ accounts, request, form, values, scope }: Grant): Pr
   }
 }
 
-async function byClientCredentials({ accounts, request, form, values, scope }: Grant): Promise<Response> {
+async function byClientCredentials({
+  accounts,
+  request,
+  asked,
+  form,
+  values,
+  scope,
+}: Grant): Promise<Response> {
   const { context, throttle } = accounts
-  const asked = askedOf(request)
   const outcome = await clientOf(context, throttle, asked, values)
   if (outcome.kind !== "client") return refuseClient(request, form, outcome)
   const token = await issueClientToken(context, outcome.client, scope, askingOf(asked))
@@ -95,11 +96,10 @@ async function byClientCredentials({ accounts, request, form, values, scope }: G
   return ok({ access_token, token_type: "Bearer", expires_in: expiresInS, scope: token.scope })
 }
 
-async function byRefreshToken({ accounts, request, form, values, scope }: Grant): Promise<Response> {
+async function byRefreshToken({ accounts, request, asked, form, values, scope }: Grant): Promise<Response> {
   const token = values.get("refresh_token")
   if (token === undefined) return refuseOAuth(request, form, "invalid_request", "`refresh_token` is missing.")
-  const asking = askingOf(askedOf(request))
-  const outcome = await refresh(accounts, { token, scope, asking })
+  const outcome = await refresh(accounts, { token, scope, asking: askingOf(asked) })
   switch (outcome.kind) {
     case "refreshed":
       return ok(tokenBody(outcome))

@@ -4,11 +4,11 @@ import { introspect, revokeToken } from "../../identity/introspect.ts"
 import type { IdentityRequest } from "../../identity/messages.ts"
 import { liveOwnClaims } from "../../identity/own_token.ts"
 import type { Throttle } from "../../identity/throttle.ts"
-import { askedOf, ok } from "./app.ts"
+import { ok, RAW } from "./app.ts"
 import { askingOf, fieldOf } from "./asking.ts"
 import { type ClientOutcome, clientOf, refuseClient } from "./client_credentials.ts"
 import { refuseOAuth } from "./oauth_error.ts"
-import { readParameters } from "./parameters.ts"
+import { type OAuthRequest, oauth } from "./oauth_request.ts"
 
 /** Scopes by which a service may ask about tokens. */
 const INTROSPECT_SCOPES = ["introspect", "admin"]
@@ -16,12 +16,16 @@ const INTROSPECT_SCOPES = ["introspect", "admin"]
 /** Whether a token holds (RFC 7662), and the end of one (RFC 7009). */
 export function tokenStatusRoutes(context: IdentityContext, throttle: Throttle) {
   return new Elysia()
-    .post("/auth/introspect", ({ request }) => answerIntrospect(context, throttle, request), {
-      parse: "none",
-    })
-    .post("/auth/revoke", ({ request }) => answerRevoke(context, throttle, request), {
-      parse: "none",
-    })
+    .post(
+      "/auth/introspect",
+      oauth((given) => answerIntrospect(context, throttle, given)),
+      RAW,
+    )
+    .post(
+      "/auth/revoke",
+      oauth((given) => answerRevoke(context, throttle, given)),
+      RAW,
+    )
 }
 
 const NO_TOKEN = "`token` is missing."
@@ -29,13 +33,9 @@ const NO_TOKEN = "`token` is missing."
 async function answerIntrospect(
   context: IdentityContext,
   throttle: Throttle,
-  request: Request,
+  { request, asked, form, values }: OAuthRequest,
 ): Promise<Response> {
-  const asked = askedOf(request)
-  const parameters = readParameters(asked)
-  const { form } = parameters
-  if (!parameters.ok) return refuseOAuth(request, form, "invalid_request", parameters.message)
-  const asker = await askerOf(context, throttle, asked, parameters.values)
+  const asker = await askerOf(context, throttle, asked, values)
   const record = (outcome: "success" | "failure", actor: string, subject: string, active: number) =>
     context.audit(context.store, {
       action: "token.introspect",
@@ -51,7 +51,7 @@ async function answerIntrospect(
     context.count("introspect", "failure")
     return refuseClient(request, form, asker)
   }
-  const token = parameters.values.get("token")
+  const token = values.get("token")
   if (token === undefined) return refuseOAuth(request, form, "invalid_request", NO_TOKEN)
   const told = await introspect(context, token)
   const subject = told.active && typeof told.jti === "string" ? told.jti : ""
@@ -80,15 +80,11 @@ async function askerOf(
 async function answerRevoke(
   context: IdentityContext,
   throttle: Throttle,
-  request: Request,
+  { request, asked, form, values }: OAuthRequest,
 ): Promise<Response> {
-  const asked = askedOf(request)
-  const parameters = readParameters(asked)
-  const { form } = parameters
-  if (!parameters.ok) return refuseOAuth(request, form, "invalid_request", parameters.message)
-  const token = parameters.values.get("token")
+  const token = values.get("token")
   if (token === undefined) return refuseOAuth(request, form, "invalid_request", NO_TOKEN)
-  const outcome = await clientOf(context, throttle, asked, parameters.values)
+  const outcome = await clientOf(context, throttle, asked, values)
   if (outcome.kind !== "client" && outcome.kind !== "none") return refuseClient(request, form, outcome)
   const clientId = outcome.kind === "client" ? outcome.client.id : undefined
   const { client, requestId } = askingOf(asked)
