@@ -46,6 +46,8 @@ export class Series {
   /** Stands for every series that found no room; its value is `dropped`. */
   readonly #overflow: number
   readonly #limit: number
+  /** Whether there was no writer before. */
+  readonly #fresh: boolean
 
   /** `buffer`: made by `createSeriesBuffer`, new or left by an earlier writer. */
   constructor(buffer: SharedArrayBuffer) {
@@ -56,6 +58,7 @@ export class Series {
     this.#mask = capacity - 1
     this.#overflow = capacity
     this.#limit = (capacity * 7) / 8
+    this.#fresh = this.size === 0
   }
 
   /** Adds to a series, starting it at zero. */
@@ -96,10 +99,10 @@ export class Series {
     else this.#values[slot] = n
   }
 
-  /** Sets every series of these metrics to zero: what a new writer does with the gauges of the one it replaces. */
+  /** Sets every series of these metrics that an earlier writer has left to zero: gauges, by the one that replaces it. */
   zero(metrics: ReadonlySet<number>): void {
-    // A new table has nothing to look for, and looking is a tenth of a worker's start.
-    if (this.size === 0) return
+    // Looking at all slots is a tenth of a worker's start.
+    if (this.#fresh) return
     for (let at = 0; at < this.#keys.length; at++)
       if (this.#keys[at] !== 0 && metrics.has(keyMetric(this.#keys[at]!))) this.#values[at] = 0
   }

@@ -73,12 +73,12 @@ test("a kept slot is the same series", () => {
   expect(read(buffer).get(seriesKey(3, 4))).toBe(3)
 })
 
-test("zero clears one metric and leaves the others", () => {
+test("zero clears one metric of an earlier writer and leaves the others", () => {
   const buffer = createSeriesBuffer(64)
-  const series = new Series(buffer)
-  series.set(seriesKey(7), 3)
-  series.set(seriesKey(16, 1), 4)
-  series.zero(new Set([7]))
+  const earlier = new Series(buffer)
+  earlier.set(seriesKey(7), 3)
+  earlier.set(seriesKey(16, 1), 4)
+  new Series(buffer).zero(new Set([7]))
   expect([...read(buffer).values()].sort()).toEqual([0, 4])
 })
 
