@@ -3,8 +3,9 @@ import { isAddressRange } from "../lib/address_list.ts"
 import { parseRate } from "../lib/rate.ts"
 import { didYouMean } from "../lib/suggest.ts"
 import { Duration, Size } from "../lib/units.ts"
-import { PRIORITIES } from "../observe/priority.ts"
+import { exemptCallers, exemptClasses, names } from "./exempt_options.ts"
 import { isFieldName } from "./header_rules.ts"
+import { allOf, oneOrSeveral } from "./one_or_several.ts"
 import type { PolicyRoute } from "./policy.ts"
 
 const strict = { additionalProperties: false } as const
@@ -20,12 +21,6 @@ const burst = Type.Optional(
 
 const byRank = (description: string) =>
   Type.Record(Type.String(), Type.Object({ rate, burst }, strict), { default: {}, description })
-const names = (description: string) =>
-  Type.Array(Type.String({ minLength: 1 }), { default: [], uniqueItems: true, description })
-
-/** Classes whose requests a limit or quota leaves alone. */
-export const exemptClasses = (description: string) =>
-  Type.Array(Type.Enum([...PRIORITIES]), { default: [], uniqueItems: true, description })
 
 export const LimitSchema = Type.Object(
   {
@@ -60,12 +55,11 @@ export const LimitSchema = Type.Object(
     roles: byRank("Other rates for callers with these roles; the first that fits, before `tiers`."),
     exempt: Type.Object(
       {
-        roles: names("Callers with one of these roles are not limited."),
-        tiers: names("Callers of these tiers are not limited."),
+        ...exemptCallers("are not limited"),
         ips: names("Clients with these addresses, or in these ranges, are not limited."),
         methods: names("Methods that are not limited."),
         paths: names("Paths that are not limited; `/a/*`: all below `/a/`."),
-        priority: exemptClasses("Requests of these classes of the policy `priority` are not limited."),
+        priority: exemptClasses("are not limited"),
       },
       { ...strict, default: {}, description: "What is neither limited nor counted." },
     ),
@@ -111,18 +105,11 @@ export const LimitSchema = Type.Object(
 
 export type LimitOptions = StaticDecode<typeof LimitSchema>
 
-export const LimitsSchema = Type.Union([
-  LimitSchema,
-  Type.Array(LimitSchema, {
-    minItems: 1,
-    maxItems: 8,
-    description: "Several limits: a request needs all of them.",
-  }),
-])
+export const LimitsSchema = oneOrSeveral(LimitSchema, "Several limits: a request needs all of them.")
 
 /** One limit or several, as a list. */
 export function limitsOf(options: StaticDecode<typeof LimitsSchema>): readonly LimitOptions[] {
-  return Array.isArray(options) ? options : [options]
+  return allOf(options)
 }
 
 /** What a limit counts by, as a list. */

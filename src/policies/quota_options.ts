@@ -1,12 +1,10 @@
 import Type, { type StaticDecode } from "typebox"
 import { isTimeZone, PERIODS } from "../lib/calendar.ts"
 import { didYouMean } from "../lib/suggest.ts"
-import { exemptClasses } from "./limit_options.ts"
+import { exemptCallers, exemptClasses } from "./exempt_options.ts"
+import { allOf, oneOrSeveral } from "./one_or_several.ts"
 
 const strict = { additionalProperties: false } as const
-
-const names = (description: string) =>
-  Type.Array(Type.String({ minLength: 1 }), { default: [], uniqueItems: true, description })
 
 const QuotaSchema = Type.Object(
   {
@@ -42,9 +40,8 @@ const QuotaSchema = Type.Object(
     }),
     exempt: Type.Object(
       {
-        roles: names("Callers with one of these roles take no units."),
-        tiers: names("Callers of these tiers take no units."),
-        priority: exemptClasses("Requests of these classes of the policy `priority` take no units."),
+        ...exemptCallers("take no units"),
+        priority: exemptClasses("take no units"),
       },
       { ...strict, default: {}, description: "Who is not limited." },
     ),
@@ -63,19 +60,11 @@ const QuotaSchema = Type.Object(
 
 export type QuotaOptions = StaticDecode<typeof QuotaSchema>
 
-export const QuotasSchema = Type.Union([
-  QuotaSchema,
-  Type.Array(QuotaSchema, {
-    minItems: 1,
-    maxItems: 8,
-    description: "Several quotas: a request needs all of them.",
-  }),
-])
+export const QuotasSchema = oneOrSeveral(QuotaSchema, "Several quotas: a request needs all of them.")
 
 /** One quota or several, as a list, by name. All who take from several take in this order. */
 export function quotasOf(options: StaticDecode<typeof QuotasSchema>): readonly QuotaOptions[] {
-  const all = Array.isArray(options) ? options : [options]
-  return all.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  return allOf(options).toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** Units a caller of this tier has in a period, without allowances. */
