@@ -2,6 +2,9 @@ import type { Fields, NameSet } from "./fields.ts"
 
 const NONE: readonly string[] = Object.freeze([])
 
+/** Characters from which on decoding a value costs more than keeping it. */
+const LONG = 64
+
 /**
  * A scanned header section: fields over the bytes they came in, and what they say about framing. Values
  * are decoded (as latin1) only when somebody asks. `copy` splices whole lines, so the spelling of names
@@ -26,6 +29,9 @@ export class Section implements Fields {
   /** Three positions a line: its start, its value's start and end. Lines follow each other without a gap. */
   readonly #marks: readonly number[]
   #flat: string[] | undefined
+  /** A long value that was asked for, and its name: tokens and cookies are looked at several times. */
+  #long = ""
+  #longName = ""
 
   constructor(
     bytes: Buffer,
@@ -67,6 +73,7 @@ export class Section implements Fields {
   }
 
   get(name: string): string | undefined {
+    if (name === this.#longName) return this.#long
     const names = this.#names
     let found: string | undefined
     for (let line = 0; line < names.length; line++) {
@@ -74,6 +81,10 @@ export class Section implements Fields {
       const value = this.#value(line)
       // A joined cookie is read by the rules of cookies, not of lists (RFC 9113 section 8.2.3).
       found = found === undefined ? value : `${found}${name === "cookie" ? "; " : ", "}${value}`
+    }
+    if (found !== undefined && found.length > LONG) {
+      this.#long = found
+      this.#longName = name
     }
     return found
   }
