@@ -6,7 +6,7 @@ export type { Environment, WebSocketConstructor, WebSocketLike } from "./environ
 export type { Published } from "./outbox.ts"
 export { type ClientErrorCode, RealtimeError } from "./realtime_error.ts"
 export type { SubscribeOptions, Subscription, SubscriptionEvents } from "./subscription.ts"
-export type { ErrorCode, Member, Position, Publication, Publisher } from "./wire.ts"
+export type { ErrorCode, Member, Position, Publication, Publisher, SafetyEvent } from "./wire.ts"
 
 export interface ConnectOptions {
   /** An access token, or what makes one: it is asked for each connection, and again before the token ends. */
