@@ -4,6 +4,17 @@ import type { Log } from "../observe/log.ts"
 /** A client's end of a WebSocket, with whoever answers it as its data. */
 export type ClientSocket = ServerWebSocket<SocketHandler>
 
+/** What texts are sent to. */
+export interface TextSocket {
+  /** Bytes it took, -1 when they wait, 0 when it could not take them. */
+  send(text: string): number
+  /** Bytes that wait. */
+  getBufferedAmount(): number
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  ping(payload?: string): number
+}
+
 /** Whoever answers one client's WebSocket: a relay to a service, or the gateway itself. One object a connection. */
 export interface SocketHandler {
   /** The handshake is complete; called once, before anything else. */

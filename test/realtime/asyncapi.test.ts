@@ -4,7 +4,14 @@ import { join } from "node:path"
 import { parse } from "yaml"
 import { DEFAULT_WAIT_S, MAX_WAIT_S } from "../../src/admin/realtime/long_poll.ts"
 import { MAX_CHANNELS } from "../../src/admin/realtime/reading.ts"
-import { CLOSE_CODES, COMMANDS, ERRORS, PUSHES, RESULTS } from "../../src/realtime/channels/protocol.ts"
+import {
+  CLOSE_CODES,
+  COMMANDS,
+  ERRORS,
+  PUSHES,
+  RESULTS,
+  SUBPROTOCOLS,
+} from "../../src/realtime/channels/protocol.ts"
 
 interface Channel {
   readonly address: string
@@ -48,6 +55,10 @@ test("docs/asyncapi.yaml has an operation for every command and push, and no ref
     for (const step of reference!.split("/")) at = (at as Record<string, unknown> | undefined)?.[step]
     expect([reference, at === undefined]).toEqual([reference, false])
   }
+})
+
+test("docs/asyncapi.yaml names the subprotocols", () => {
+  for (const name of Object.values(SUBPROTOCOLS)) expect(document.info.description).toContain(`\`${name}\``)
 })
 
 test("docs/asyncapi.yaml has the ways to read without WebSocket, with their bounds", () => {

@@ -6,8 +6,9 @@ import type { Principal } from "../../identity/principal.ts"
 import { CUT_SHORT, type Failure, fail } from "../../policies/failure.ts"
 import type { Answered } from "../../policies/policy.ts"
 import { UNAVAILABLE } from "../../realtime/channels/link.ts"
+import type { FrameCodec } from "../../realtime/channels/message_pack.ts"
 import type { Namespace } from "../../realtime/channels/namespaces.ts"
-import { ERRORS, type ErrorCode, MAX_PUBLICATIONS } from "../../realtime/channels/protocol.ts"
+import { ERRORS, type ErrorCode, MAX_PUBLICATIONS, SUBPROTOCOLS } from "../../realtime/channels/protocol.ts"
 import type { Realtime } from "../../realtime/channels/realtime.ts"
 import { checkHandshake } from "../../realtime/handshake.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
@@ -79,6 +80,15 @@ const NOT_ALLOWED = fail("FORBIDDEN", { details: { missing: { scopes: [PUBLISH_S
 const BUSY = fail("OVERLOADED", { retryAfterS: 1, cause: "channels cannot be reached" })
 const BAD_TICKET = fail("AUTH_ERROR", { message: "The ticket was used, is too old, or was never given out." })
 
+const isSubprotocol = (name: string): boolean => Object.values<string>(SUBPROTOCOLS).includes(name)
+
+let messagePack: Promise<FrameCodec> | undefined
+/** Loaded with the first client that wants it: most gateways never have one. */
+const loadMessagePack = (): Promise<FrameCodec> =>
+  (messagePack ??= import("../../realtime/channels/message_pack.ts").then(({ createMessagePack }) =>
+    createMessagePack(),
+  ))
+
 /** The handshake of a client. */
 async function connect(exchange: Exchange, realtime: Realtime): Promise<Failure | undefined> {
   const handshake = checkHandshake(exchange.arrival.fields, exchange.method, exchange.arrival.protocol)
@@ -96,10 +106,12 @@ async function connect(exchange: Exchange, realtime: Realtime): Promise<Failure 
     if (found === undefined || realtime.identity.isRevoked(found)) return BAD_TICKET
     caller = found
   }
-  const handler = realtime.accept(exchange.client, caller)
+  const protocol = handshake.protocols.find(isSubprotocol) ?? ""
+  const codec = protocol === SUBPROTOCOLS.messagePack ? await loadMessagePack() : undefined
+  const handler = realtime.accept(exchange.client, caller, codec)
   if ("kind" in handler) return handler
   if (exchange.gone) handler.abandon()
-  else exchange.socket = { handler, protocol: "", refused: () => handler.abandon() }
+  else exchange.socket = { handler, protocol, refused: () => handler.abandon() }
   return exchange.gone ? fail("BAD_GATEWAY") : undefined
 }
 

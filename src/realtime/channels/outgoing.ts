@@ -1,4 +1,4 @@
-import type { ClientSocket } from "../socket.ts"
+import type { TextSocket } from "../socket.ts"
 import type { SocketMember } from "./world.ts"
 
 export interface OutgoingOptions {
@@ -29,7 +29,7 @@ export class Outgoing {
   readonly #options: OutgoingOptions
   /** With how much of each was counted. */
   readonly #topics = new Map<string, number>()
-  #client: ClientSocket | undefined
+  #client: TextSocket | undefined
   /** What waits, from `#first` on. */
   #waiting: string[] = []
   #first = 0
@@ -51,7 +51,7 @@ export class Outgoing {
   }
 
   /** The handshake is complete. */
-  open(client: ClientSocket): void {
+  open(client: TextSocket): void {
     this.#client = client
   }
 
@@ -140,18 +140,18 @@ export class Outgoing {
     return Math.min(HOLD_BYTES, this.#options.maxBuffered() / 2)
   }
 
-  #mayGive(client: ClientSocket): boolean {
+  #mayGive(client: TextSocket): boolean {
     return this.#sent - this.#readUpTo <= HOLD_CHARS && client.getBufferedAmount() <= this.#holdBytes()
   }
 
-  #give(client: ClientSocket, text: string): void {
+  #give(client: TextSocket, text: string): void {
     this.#sent += text.length
     // 0: it could not be taken, so the order would have a hole.
     if (client.send(text) === 0) this.#options.onOverflow()
     else this.#probe(client)
   }
 
-  #probe(client: ClientSocket): void {
+  #probe(client: TextSocket): void {
     if (this.#asking || this.#sent - this.#probed < PROBE_CHARS) return
     this.#asking = true
     this.#probed = this.#sent
@@ -173,7 +173,7 @@ export class Outgoing {
     this.#waitingBytes += Buffer.byteLength(text)
   }
 
-  #drain(client: ClientSocket): void {
+  #drain(client: TextSocket): void {
     while (this.#first < this.#waiting.length && this.#mayGive(client)) this.#giveFirst(client)
     if (this.#first < this.#waiting.length || !this.#mayGive(client) || client.getBufferedAmount() > 0) return
     this.#empty()
@@ -187,12 +187,12 @@ export class Outgoing {
   }
 
   /** Who reads, but not as fast as a burst comes, is not cut off while the buffers on the way have room. */
-  #spill(client: ClientSocket, most: number): void {
+  #spill(client: TextSocket, most: number): void {
     while (this.#waitingBytes > most / 2 && client.getBufferedAmount() <= this.#holdBytes())
       this.#giveFirst(client)
   }
 
-  #giveFirst(client: ClientSocket): void {
+  #giveFirst(client: TextSocket): void {
     const text = this.#waiting[this.#first++]!
     this.#waitingBytes -= Buffer.byteLength(text)
     // Who never quite catches up must not keep what has left long ago.
@@ -203,7 +203,7 @@ export class Outgoing {
     this.#give(client, text)
   }
 
-  #slowDown(client: ClientSocket): void {
+  #slowDown(client: TextSocket): void {
     this.#isSlow = true
     for (const topic of this.#topics.keys()) {
       client.unsubscribe(topic)

@@ -13,6 +13,8 @@ export const SESSION_NAME = /^[A-Za-z0-9_.-]{1,64}$/
 export const MAX_COMMANDS = 64
 /** Publications in one reply, at most, and fewer if they are large; others follow the reply to `subscribe` as pushes. */
 export const MAX_PUBLICATIONS = 1000
+/** Subprotocols of the WebSocket; without one, frames are JSON texts. */
+export const SUBPROTOCOLS = { json: "gatehouse.json", messagePack: "gatehouse.msgpack" } as const
 /** A socket that has not said who it is after this long is closed. */
 export const CONNECT_WITHIN_MS = 5000
 

@@ -11,6 +11,7 @@ import { forwardMessage, forwardOrder, isForwarded } from "./forward.ts"
 import type { ForwardEvent, HubEvent } from "./hub_messages.ts"
 import { type Link, UNAVAILABLE } from "./link.ts"
 import { MessageDesk } from "./message_desk.ts"
+import type { FrameCodec } from "./message_pack.ts"
 import { compileNamespaces, type Namespace, type Namespaces } from "./namespaces.ts"
 import type { RealtimeOptions } from "./options.ts"
 import { CONNECT_WITHIN_MS } from "./protocol.ts"
@@ -125,12 +126,16 @@ export class Realtime implements RealtimeWorld {
   }
 
   /** A handler for a WebSocket whose handshake is about to be answered, or why there is none. */
-  accept(address: string, principal: Principal | undefined): SocketTransport | Failure {
+  accept(
+    address: string,
+    principal: Principal | undefined,
+    codec?: FrameCodec | undefined,
+  ): SocketTransport | Failure {
     if (this.#options === undefined) return fail("NOT_FOUND")
     if (this.#draining) return fail("SHUTTING_DOWN", { retryAfterS: 1 })
     // The hub counts exactly; this holds what it has not counted yet.
     if (this.sessions.size >= this.#options.max_connections) return fail("OVERLOADED", { retryAfterS: 1 })
-    return new SocketTransport(this, address, principal)
+    return new SocketTransport(this, address, principal, codec)
   }
 
   async publish(

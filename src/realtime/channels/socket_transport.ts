@@ -1,6 +1,7 @@
 import type { Principal } from "../../identity/principal.ts"
 import { byteLength } from "../downlink.ts"
-import type { ClientSocket, SocketHandler } from "../socket.ts"
+import type { ClientSocket, SocketHandler, TextSocket } from "../socket.ts"
+import type { FrameCodec } from "./message_pack.ts"
 import { Outgoing } from "./outgoing.ts"
 import { CLOSE_CODES, type CloseCode, mayReconnect } from "./protocol.ts"
 import { Session, type Transport } from "./session.ts"
@@ -17,14 +18,22 @@ export class SocketTransport implements SocketHandler {
   readonly #session: Session
   readonly #outgoing: Outgoing
   readonly #madeAt: number
+  /** `undefined`: frames are JSON texts. */
+  readonly #codec: FrameCodec | undefined
   #client: ClientSocket | undefined
   #heardAt = 0
   #pingedAt = 0
   #closingAt = 0
 
-  /** `address`: of the client. `principal`: whom the handshake proved. */
-  constructor(world: RealtimeWorld, address: string, principal: Principal | undefined) {
+  /** `address`: of the client. `principal`: whom the handshake proved. `codec`: of its frames; absent: JSON texts. */
+  constructor(
+    world: RealtimeWorld,
+    address: string,
+    principal: Principal | undefined,
+    codec?: FrameCodec | undefined,
+  ) {
     this.#world = world
+    this.#codec = codec
     this.#madeAt = world.now()
     const outgoing = new Outgoing({
       member: this,
@@ -38,8 +47,11 @@ export class SocketTransport implements SocketHandler {
       address,
       send: (text) => outgoing.send(text),
       urgent: (text) => outgoing.urgent(text),
-      join: (topic) => outgoing.join(topic),
-      part: (topic) => outgoing.part(topic),
+      // What is published on topics is text.
+      ...(codec === undefined && {
+        join: (topic: string) => outgoing.join(topic),
+        part: (topic: string) => outgoing.part(topic),
+      }),
       read: () => outgoing.read(),
       close: (code) => this.#end(code),
     }
@@ -49,16 +61,19 @@ export class SocketTransport implements SocketHandler {
 
   open(client: ClientSocket): void {
     this.#client = client
-    this.#outgoing.open(client)
+    this.#outgoing.open(this.#codec === undefined ? client : encoding(client, this.#codec))
     this.#heardAt = this.#world.now()
     void this.#session.start()
   }
 
   message(_client: ClientSocket, data: string | Buffer<ArrayBuffer>): void {
     this.#heardAt = this.#world.now()
-    if (typeof data !== "string") this.#session.close(4501)
-    else if (byteLength(data) > this.#world.settings.maxMessage) this.#session.close(4505)
-    else this.#session.receive(data)
+    if (byteLength(data) > this.#world.settings.maxMessage) this.#session.close(4505)
+    else {
+      const text = this.#textOf(data)
+      if (text === undefined) this.#session.close(4501)
+      else this.#session.receive(text)
+    }
   }
 
   drain(): void {
@@ -112,6 +127,12 @@ export class SocketTransport implements SocketHandler {
     }
   }
 
+  /** `undefined`: the frame is not of the kind this client chose. */
+  #textOf(data: string | Buffer<ArrayBuffer>): string | undefined {
+    if (typeof data === "string") return this.#codec === undefined ? data : undefined
+    return this.#codec?.decode(data)
+  }
+
   #end(code: CloseCode): void {
     const client = this.#client
     if (client === undefined) return
@@ -121,7 +142,9 @@ export class SocketTransport implements SocketHandler {
     if (code === 4001) client.terminate()
     else {
       this.#outgoing.flush()
-      client.send(JSON.stringify({ push: "disconnect", code, reason, reconnect: mayReconnect(code) }))
+      this.#outgoing.urgent(
+        JSON.stringify({ push: "disconnect", code, reason, reconnect: mayReconnect(code) }),
+      )
       client.close(code, reason)
     }
   }
@@ -132,3 +155,12 @@ export class SocketTransport implements SocketHandler {
     this.#outgoing.close()
   }
 }
+
+/** A socket that is sent what the texts say, in the codec's frames. */
+const encoding = (client: ClientSocket, { encode }: FrameCodec): TextSocket => ({
+  send: (text) => client.send(encode(text)),
+  getBufferedAmount: () => client.getBufferedAmount(),
+  subscribe: (topic) => void client.subscribe(topic),
+  unsubscribe: (topic) => void client.unsubscribe(topic),
+  ping: (payload) => client.ping(payload),
+})
