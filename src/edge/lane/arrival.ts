@@ -98,26 +98,21 @@ function pathOfAbsolute(target: string, host: string): number {
 }
 
 /** What stands for a request whose head cannot be read: it is answered, logged and counted like any other. */
-export class NoArrival implements Arrival {
-  readonly method = ""
-  readonly path = "/"
-  readonly ambiguousPath = false
-  readonly query = ""
-  readonly scheme: "http" | "https"
-  readonly host = ""
-  readonly peer: string
-  readonly certificate: ClientCertificate | undefined
-  readonly fields = NO_FIELDS
-  readonly body = undefined
-  readonly startedAt: number
-  readonly protocol = "HTTP/1.1"
-  readonly fault: FailureCodeOfDoor
-
-  constructor(fault: FailureCodeOfDoor, origin: Origin, startedAt: number) {
-    this.fault = fault
-    this.scheme = origin.scheme
-    this.peer = origin.address
-    this.certificate = origin.certificate
-    this.startedAt = startedAt
+export function noArrival(fault: FailureCodeOfDoor, origin: Origin, startedAt: number): Arrival {
+  const { scheme, address: peer, certificate } = origin
+  return {
+    method: "",
+    path: "/",
+    ambiguousPath: false,
+    query: "",
+    scheme,
+    host: "",
+    peer,
+    certificate,
+    fields: NO_FIELDS,
+    body: undefined,
+    startedAt,
+    protocol: "HTTP/1.1",
+    fault,
   }
 }

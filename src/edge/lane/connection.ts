@@ -10,7 +10,7 @@ import type { Exchange, FailureCodeOfDoor } from "../../upstream/exchange.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
 import { UNREAD_BYTES } from "../upload.ts"
-import { LaneArrival, type LaneWay, NoArrival } from "./arrival.ts"
+import { LaneArrival, type LaneWay, noArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
 import { Outgoing, type OutgoingOwner, SCRATCH } from "./outgoing.ts"
@@ -145,7 +145,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
         body = this.#incoming.body
       }
     }
-    const exchange = this.#owner.begin(new LaneArrival(head, body, this, startedAt))
+    const exchange = this.#owner.gateway.begin(new LaneArrival(head, body, this, startedAt))
     // Services read one line of cookies (RFC 6265 section 5.4).
     if (fields.count("cookie") > 1) exchange.requestEdits.set("cookie", fields.get("cookie")!)
     this.#last = fields.close
@@ -162,14 +162,14 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** Answers what is no request; nobody knows where the next one would start. */
   #refuse(code: FailureCodeOfDoor): void {
-    this.#ask(this.#owner.begin(new NoArrival(code, this.origin, this.#owner.now())))
+    this.#ask(this.#owner.gateway.begin(noArrival(code, this.origin, this.#owner.now())))
   }
 
   #ask(exchange: Exchange): void {
     this.#patience.renew()
     this.#exchange = exchange
     this.#state = ASKED
-    this.#owner.handle(exchange).then(this.#handled)
+    this.#owner.gateway.handle(exchange).then(this.#handled)
   }
 
   /** From here on the other door has the connection. */
@@ -283,7 +283,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   #over(exchange: Exchange): void {
     this.#exchange = undefined
-    this.#owner.finish(exchange)
+    this.#owner.gateway.finish(exchange)
   }
 
   /** The client has left, or is cut off. */

@@ -2,7 +2,7 @@ import type { ServerConfig } from "../../config/schema.ts"
 import type { Gateway } from "../../gateway/gateway.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Log } from "../../observe/log.ts"
-import type { Arrival, Exchange } from "../../upstream/exchange.ts"
+import type { Exchange } from "../../upstream/exchange.ts"
 import { blockedAnswer } from "../blocked.ts"
 import type { HandOver } from "../hand_over.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
@@ -28,6 +28,7 @@ export interface LaneOptions {
  * takes and what it hands over is said in connection.ts.
  */
 export class Lane implements LaneOwner {
+  readonly gateway: Gateway
   readonly #options: LaneOptions
   readonly #connections: LaneMember[] = []
   readonly #sweep: ReturnType<typeof setInterval>
@@ -36,6 +37,7 @@ export class Lane implements LaneOwner {
   dateLine = ""
 
   constructor(options: LaneOptions) {
+    this.gateway = options.gateway
     this.#options = options
     const { server } = options
     this.#limits = {
@@ -72,32 +74,20 @@ export class Lane implements LaneOwner {
   }
 
   get draining(): boolean {
-    return this.#options.gateway.draining || this.#closed !== undefined
+    return this.gateway.draining || this.#closed !== undefined
   }
 
   now(): number {
     return this.#options.clock()
   }
 
-  begin(arrival: Arrival): Exchange {
-    return this.#options.gateway.begin(arrival)
-  }
-
-  handle(exchange: Exchange): Promise<void> {
-    return this.#options.gateway.handle(exchange)
-  }
-
-  finish(exchange: Exchange): void {
-    this.#options.gateway.finish(exchange)
-  }
-
   unwritable(exchange: Exchange, error: unknown): void {
     this.#options.log.error("response.fault", { request_id: exchange.id, error })
-    this.#options.gateway.fail(exchange)
+    this.gateway.fail(exchange)
   }
 
   refusal(address: string): Uint8Array | undefined {
-    const { guard } = this.#options.gateway
+    const { guard } = this.gateway
     if (!guard.blocking) return undefined
     const seconds = guard.refuses(address)
     if (seconds === 0) return undefined

@@ -1,4 +1,5 @@
-import type { Arrival, Exchange } from "../../upstream/exchange.ts"
+import type { Gateway } from "../../gateway/gateway.ts"
+import type { Exchange } from "../../upstream/exchange.ts"
 import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
 import type { UploadLimits } from "../upload.ts"
@@ -23,10 +24,7 @@ export interface LaneMember {
 
 /** What a connection needs of its lane. */
 export interface LaneOwner {
-  begin(arrival: Arrival): Exchange
-  handle(exchange: Exchange): Promise<void>
-  /** The exchange is over. */
-  finish(exchange: Exchange): void
+  readonly gateway: Pick<Gateway, "begin" | "handle" | "finish">
   /** The answer cannot be written: gives the exchange another. */
   unwritable(exchange: Exchange, error: unknown): void
   /** The whole answer to a client that is blocked; `undefined`: it is not. */
