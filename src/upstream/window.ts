@@ -4,11 +4,9 @@ const BUCKETS = 10
 export const WINDOW_WORDS = BUCKETS
 
 const COUNT_BITS = 20
+/** Also the largest count one bucket holds; more events in the same tenth of the span are not counted. */
 const COUNT_MASK = (1 << COUNT_BITS) - 1
 const TAG_MASK = 0xfff
-
-/** Largest count one bucket holds; more events in the same tenth of the span are not counted. */
-export const MAX_BUCKET_COUNT = COUNT_MASK
 
 /**
  * Counts events of the last `spanMs` in words shared by threads, without locks. Each word holds the round it
