@@ -1,6 +1,6 @@
 import Type from "typebox"
-import { Compile } from "typebox/compile"
 import type { Clock } from "../lib/clock.ts"
+import { compileLate } from "../lib/compile_late.ts"
 import { parseJsonObject } from "../lib/json_object.ts"
 import { strictObject } from "../lib/strict_object.ts"
 import type { Redis } from "../store/redis.ts"
@@ -52,7 +52,7 @@ const Told = strictObject({
     { maxItems: MAX_TROUBLES },
   ),
 })
-const told = Compile(Told)
+const told = compileLate(Told)
 type OwnTrouble = Type.Static<typeof Told>["troubles"][number]
 
 interface Heard {
@@ -146,7 +146,7 @@ export function withElsewhere(services: readonly ServiceView[], elsewhere: Elsew
 function parseTold(text: string): readonly OwnTrouble[] | undefined {
   if (text.length > MAX_TEXT) return undefined
   const value = parseJsonObject(encoder.encode(text), 4)
-  if (value === undefined || !told.Check(value)) return undefined
+  if (value === undefined || !told().Check(value)) return undefined
   // One voice each, also for who says a thing twice.
   return [...new Map(value.troubles.map((each) => [JSON.stringify(each), each])).values()]
 }
