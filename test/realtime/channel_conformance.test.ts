@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { parseExposition, sampleValue } from "../support/exposition.ts"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
-import { until, untilAsked } from "../support/until.ts"
+import { untilAsked } from "../support/until.ts"
 import { closing, fatal, fine, fragments, hex, OP, spec, told, type WsCase } from "../support/ws_case.ts"
 import { FRAME_CASES } from "../support/ws_cases.ts"
 import { UTF8_CASES } from "../support/ws_cases_utf8.ts"
-import { frame, openRaw } from "../support/ws_raw.ts"
-import { ask, judge, type Transcripts } from "../support/ws_suite.ts"
+import { ask, floodWithPings, judge, type Transcripts } from "../support/ws_suite.ts"
 
 // The endpoint of channels as a WebSocket server: frames no client may send, and how each ends. Written byte by byte, and
 // read by another implementation.
@@ -188,14 +187,10 @@ describe.skipIf(!python)("channels as a WebSocket server", () => {
     })
 
     test("[F-22] who sends pings and reads no pongs is cut off", async () => {
-      const { socket, state } = await openRaw(gateways.get(door)!.port, PATH)
-      socket.pause()
-      const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(PING, Buffer.alloc(125))))
-      // 39 MB: more than all sockets on the way keep of the answers.
-      for (let i = 0; i < 300; i++) socket.write(pings)
+      const client = floodWithPings(gateways.get(door)!.port, PATH)
       await untilAsked(async () => (await cutOff(door)) === 1, "the cut-off to be counted")
-      socket.resume()
-      await until(() => state.closed, "the end of the connection")
+      client.stop()
+      await client.ended
     })
   })
 })

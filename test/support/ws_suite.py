@@ -1,7 +1,7 @@
 # Plays the cases of a WebSocket conformance suite and tells what came back. The frames are written byte by byte as the
 # case says; what the other end answers is read by the sans-I/O protocol of the websockets package.
 # `ask`: as a client, against servers. `answer`: as a service, against clients that echo; prints its port first.
-# `echo`: is such a client. `serve`: is a server that echoes; prints its port. Cases come as JSON on standard input.
+# `flood`: a client that sends pings without an end and reads nothing. `echo`: is a client that echoes. `serve`: is a server that echoes; prints its port. Cases come as JSON on standard input.
 import asyncio
 import base64
 import hashlib
@@ -353,6 +353,37 @@ async def echo_all(plan):
     return seen
 
 
+def flood(plan):
+    """With `pings`, a number: begins to read when no more is taken of them, and tells what came."""
+    plain = socket.create_connection(("127.0.0.1", plan["port"]), PATIENCE_S)
+    connection = ClientConnection(parse_uri(f"ws://127.0.0.1:{plan['port']}{plan['path']}"))
+    connection.send_request(connection.connect())
+    plain.sendall(b"".join(connection.data_to_send()))
+    plain.recv(2**12)
+    plain.setblocking(False)
+    pings = memoryview((b"\x89\xfd" + MASK + bytes(125)) * 1000)
+    all_bytes = plan.get("pings", 2**40) * 131
+    sent = received = 0
+    held_at = None
+    while received < all_bytes // 131 * 127:
+        reads, writes = held_at is not None, sent < all_bytes
+        readable, writable, _ = select.select([plain] * reads, [plain] * writes, [], PATIENCE_S if reads else 1)
+        if writable:
+            at = sent % len(pings)
+            sent += plain.send(pings[at : at + all_bytes - sent])
+        if readable:
+            data = plain.recv(2**16)
+            received += len(data)
+            if not data:
+                break
+        if not readable and not writable:
+            if reads:
+                break
+            held_at = sent if "pings" in plan else None
+    plain.close()
+    return {"held": None if held_at is None else held_at // 131, "pongs": received / 127}
+
+
 async def serve():
     async def echo(ws, _path):
         try:
@@ -371,5 +402,5 @@ if sys.argv[1] == "serve":
     asyncio.run(serve())
 else:
     plan = json.load(sys.stdin)
-    result = {"ask": ask_all, "answer": answer_all, "echo": lambda plan: asyncio.run(echo_all(plan))}[sys.argv[1]](plan)
+    result = {"ask": ask_all, "answer": answer_all, "flood": flood, "echo": lambda plan: asyncio.run(echo_all(plan))}[sys.argv[1]](plan)
     print(json.dumps(result), flush=True)

@@ -110,6 +110,20 @@ export async function echoAll(
   return JSON.parse(await new Response(script.stdout).text())
 }
 
+/**
+ * A client that sends pings as fast as they are taken and reads none of the answers. With `pings`, a number: until no more
+ * is taken for a second, `held` of them; then it reads, too.
+ */
+export function floodWithPings(port: number, path: string, pings?: number) {
+  const script = run("flood", { port, path, ...(pings !== undefined && { pings }) })
+  return {
+    ended: script.exited,
+    stop: () => script.kill(),
+    told: async (): Promise<{ held: number; pongs: number }> =>
+      JSON.parse(await new Response(script.stdout).text()),
+  }
+}
+
 /** What is wrong with the way a case ended; undefined: nothing. */
 export function judge(each: WsCase, seen: Transcript | undefined): string | undefined {
   const { expected, loose } = each
