@@ -71,7 +71,13 @@ auth:
 realtime:
   anonymous: true
   namespaces:
-    chat: { subscribe: { anonymous: true }, publish: { anonymous: true }, join_leave: true }
+    chat:
+      subscribe: { anonymous: true }
+      publish: { anonymous: true }
+      join_leave: true
+      messages: { rules: [{ name: crisis, phrases: [end my life], actions: [escalate], category: self_harm, severity: critical }] }
+    duty: { subscribe: { anonymous: true } }
+safety: { events: { channels: ["duty:team"] } }
 services:
   hello:
     instances: [${hello.join(", ")}]
@@ -200,6 +206,10 @@ function guide(url: string, admin: string, unsteady: string): string {
     [
       "a channel: what one publishes, others read (server-sent events; stop with Ctrl-C)",
       `timeout 3 curl -sN '${url}/api/v1/realtime/sse?channel=chat:lobby' & sleep 1; echo hello | ${PROGRAM} ws ${url}/api/v1/realtime --channel chat:lobby; wait`,
+    ],
+    [
+      "a safety event: a phrase in a chat is told at once on another channel (then stop with Ctrl-C)",
+      `timeout 3 curl -sN '${url}/api/v1/realtime/sse?channel=duty:team' & sleep 1; echo I want to end my life | ${PROGRAM} ws ${url}/api/v1/realtime --channel chat:lobby; wait`,
     ],
     [
       "metrics (admin port, authenticated)",

@@ -1,3 +1,4 @@
+import { callsOf } from "../realtime/channels/options.ts"
 import { type Address, parseAddress } from "../upstream/address.ts"
 import { MAX_INSTANCES, MAX_SERVICES } from "../upstream/memory.ts"
 import type { ServiceConfig } from "../upstream/service.ts"
@@ -31,6 +32,10 @@ export function checkServices(decoded: Decoded, report: Report): void {
   checkCount(config.services, report)
   const used = new Set<string>()
   for (const route of config.routes) if (route.service !== undefined) used.add(route.service)
+  for (const [, { service }] of config.realtime === undefined ? [] : callsOf(config.realtime))
+    used.add(service)
+  const told = config.safety?.events?.service
+  if (told !== undefined) used.add(told.service)
   // A service may be there for its health alone.
   for (const { depends_on } of Object.values(config.services))
     for (const { service } of depends_on) used.add(service)

@@ -118,6 +118,7 @@ test("[C-2.9] the demo prints requests that work, from sign-up to sign-out, and 
   const heard = await new Response(listening.stdout).text()
   // By the reader of events, and by the one who wrote it.
   expect(heard).toContain('"channel":"chat:lobby","offset":1,"data":"hello"')
+  expect(heard).toContain('"push":"safety","category":"self_harm"')
   process.emit("SIGTERM")
   expect(await end).toBe(0)
   expect(await demo(["x"], output)).toBe(1)

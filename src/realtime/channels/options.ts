@@ -286,7 +286,7 @@ function checkNamespace(
 }
 
 /** Every service that is asked something, with its place. */
-function* callsOf({
+export function* callsOf({
   rpc,
   namespaces,
 }: RealtimeOptions): Generator<readonly [readonly string[], ServiceCall]> {
