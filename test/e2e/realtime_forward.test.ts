@@ -121,7 +121,10 @@ test("[T-3.4 F-70] of two gateways with one Redis each forwards what it accepted
 
 test("what came by HTTP keeps its request id on the way to the service", async () => {
   const service = startService()
-  const gateway = await startGateway(config(service.url, { from: "everybody" }))
+  const gateway = await startGateway({
+    ...config(service.url, { from: "everybody" }),
+    defaults: { request_id: {} },
+  })
   const token = accessToken({ id: "backend", scopes: ["realtime:publish"] })
   const response = await fetch(`${gateway.url}/api/v1/realtime/channels/session:1/messages`, {
     method: "POST",
