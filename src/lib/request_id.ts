@@ -1,5 +1,5 @@
-/** Last three hexadecimal digits of an id. */
-const DIGITS: readonly string[] = Array.from({ length: 4096 }, (_, n) => n.toString(16).padStart(3, "0"))
+/** Last two hexadecimal digits of an id. More of them would take longer to make than all else at the start of a thread. */
+const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"))
 
 let madeAt = 0
 let start = ""
@@ -14,7 +14,7 @@ export function newRequestId(): string {
   if (at !== madeAt || count === DIGITS.length) {
     madeAt = at
     count = 0
-    start = Bun.randomUUIDv7().slice(0, -3)
+    start = Bun.randomUUIDv7().slice(0, -2)
   }
   return start + DIGITS[count++]!
 }
