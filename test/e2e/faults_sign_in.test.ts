@@ -1,12 +1,12 @@
 import { afterEach, beforeAll, expect, test } from "bun:test"
 import { PasswordHasher } from "../../src/identity/passwords.ts"
-import { insertUser, newUserId } from "../../src/identity/users.ts"
 import { SECRET } from "../support/authenticator.ts"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
 import { lastTaken, WITHIN_MS } from "../support/last_taken.ts"
 import { sharedPostgres } from "../support/postgres.ts"
 import { closeStores, open } from "../support/store.ts"
 import { sqliteUrl } from "../support/store_urls.ts"
+import { addUser } from "../support/user.ts"
 
 const PASSWORD = "correct horse battery staple"
 let passwordHash: string
@@ -28,25 +28,7 @@ const config = (store: string) => ({
   routes: [{ path: "/none", service: "none" }],
 })
 
-async function addUser(url: string): Promise<void> {
-  const at = Date.now()
-  await insertUser(await open(url), {
-    id: newUserId(at),
-    login: "ann",
-    email: undefined,
-    emailVerifiedAt: undefined,
-    passwordHash,
-    displayName: "Ann",
-    roles: ["user"],
-    tier: "free",
-    status: "active",
-    parentId: undefined,
-    ageLimit: undefined,
-    blockedContent: [],
-    createdAt: at,
-    updatedAt: at,
-  })
-}
+const addAnn = async (url: string) => addUser(await open(url), "ann", Date.now(), { passwordHash })
 
 interface Tokens {
   readonly access_token: string
@@ -72,7 +54,7 @@ const me = async ({ url }: GatewayProcess, token: string): Promise<number> =>
 
 test("[T-4.3] a gateway killed amid refreshes has lost no token a client was given", async () => {
   const store = sqliteUrl()
-  await addUser(store)
+  await addAnn(store)
   await closeStores()
   let token: string | undefined
   for (let round = 0; round < 2; round++) {
@@ -102,7 +84,7 @@ test("[T-4.3] a gateway killed amid refreshes has lost no token a client was giv
 
 test("[F-54] [V-sec.2 C-2.9] two gateways on one PostgreSQL give one successor, and a logout at one holds at the other", async () => {
   const store = await (await sharedPostgres()).createDatabase()
-  await addUser(store)
+  await addAnn(store)
   const [one, two] = await Promise.all([startGateway(config(store)), startGateway(config(store))])
   const signedIn = await logIn(one)
   const answers = await Promise.all(
@@ -129,7 +111,7 @@ test("[F-54] [V-sec.2 C-2.9] two gateways on one PostgreSQL give one successor, 
 
 test("[C-2.7 V-auth.6 C-2.9] a browser signs in, is listed, and is forgotten after its logout", async () => {
   const store = sqliteUrl()
-  await addUser(store)
+  await addAnn(store)
   const { url } = await startGateway(config(store))
   const login = await fetch(`${url}/api/v1/auth/login`, {
     method: "POST",

@@ -1,6 +1,5 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { PasswordHasher } from "../../src/identity/passwords.ts"
-import { insertUser, newUserId } from "../../src/identity/users.ts"
 import { accessToken } from "../support/access_token.ts"
 import { PASSWORD } from "../support/accounts.ts"
 import { SECRET } from "../support/authenticator.ts"
@@ -9,6 +8,7 @@ import { openRealtime } from "../support/realtime_client.ts"
 import { closeStores, open } from "../support/store.ts"
 import { sqliteUrl } from "../support/store_urls.ts"
 import { until, untilAsked } from "../support/until.ts"
+import { addUser } from "../support/user.ts"
 import { frame, OPCODE, openRaw } from "../support/ws_raw.ts"
 
 setDefaultTimeout(30_000)
@@ -27,23 +27,8 @@ const auth = { issuer: "gatehouse", audience: "api", secret: SECRET }
 /** A gateway with one account, and what signs in to it. */
 async function withAccount() {
   const store = sqliteUrl()
-  const at = Date.now()
-  await insertUser(await open(store), {
-    id: newUserId(at),
-    login: "ann",
-    email: undefined,
-    emailVerifiedAt: undefined,
-    passwordHash: await new PasswordHasher({ memoryKiB: 8, passes: 1 }).hash(PASSWORD),
-    displayName: "Ann",
-    roles: ["user"],
-    tier: "free",
-    status: "active",
-    parentId: undefined,
-    ageLimit: undefined,
-    blockedContent: [],
-    createdAt: at,
-    updatedAt: at,
-  })
+  const passwordHash = await new PasswordHasher({ memoryKiB: 8, passes: 1 }).hash(PASSWORD)
+  await addUser(await open(store), "ann", Date.now(), { passwordHash })
   await closeStores()
   const gateway = await startGateway({
     server: { workers: 2 },

@@ -10,11 +10,12 @@ import { PasswordHasher } from "../../src/identity/passwords.ts"
 import type { Principal } from "../../src/identity/principal.ts"
 import type { AuthSettings } from "../../src/identity/settings.ts"
 import { createThrottle } from "../../src/identity/throttle.ts"
-import { insertUser, normaliseLogin, type User } from "../../src/identity/users.ts"
+import { normaliseLogin, type User } from "../../src/identity/users.ts"
 import { appendAudit } from "../../src/safety/audit.ts"
 import { exampleConfig } from "./config.ts"
 import { memoryLog } from "./memory_log.ts"
 import { open } from "./store.ts"
+import { addUser } from "./user.ts"
 
 /** A password that every policy of the tests takes. */
 export const PASSWORD = "correct horse battery"
@@ -128,27 +129,14 @@ export async function openAccounts({
     }
   }
 
-  async function addUser(login: string, changes: Partial<User> = {}): Promise<User> {
-    const user: User = {
-      id: Bun.randomUUIDv7("hex", at),
-      login: normaliseLogin(login),
+  const addAccount = (login: string, changes: Partial<User> = {}): Promise<User> =>
+    addUser(store, login, at, {
       email: login.includes("@") ? normaliseLogin(login) : undefined,
       emailVerifiedAt: at,
       passwordHash: HASH,
       displayName: "Somebody",
-      roles: ["user"],
-      tier: "free",
-      status: "active",
-      parentId: undefined,
-      ageLimit: undefined,
-      blockedContent: [],
-      createdAt: at,
-      updatedAt: at,
       ...changes,
-    }
-    await insertUser(store, user)
-    return user
-  }
+    })
 
   const logIn = (login: string, password = PASSWORD, client = "192.0.2.1") =>
     ask("POST", "/auth/login", { body: { login, password }, client })
@@ -161,7 +149,7 @@ export async function openAccounts({
     revoked,
     counts,
     ask,
-    addUser,
+    addUser: addAccount,
     logIn,
     pass: (ms: number) => void (at += ms),
     configure: (change: (settings: AuthSettings) => AuthSettings) => void (settings = change(settings)),

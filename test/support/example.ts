@@ -11,10 +11,10 @@ import { Authenticator } from "../../src/identity/authenticator.ts"
 import type { IdentityContext } from "../../src/identity/context.ts"
 import type { Question } from "../../src/identity/messages.ts"
 import { PasswordHasher } from "../../src/identity/passwords.ts"
-import { insertUser, newUserId, normaliseLogin } from "../../src/identity/users.ts"
 import { SECRET, TestAuthenticator } from "./authenticator.ts"
 import { type ServedGateway, serveGateway } from "./gateway.ts"
 import { NO_LOG, open } from "./store.ts"
+import { addUser } from "./user.ts"
 
 /** A request as a service of an example got it. */
 export interface Arrived {
@@ -134,24 +134,9 @@ export async function runExampleWithAccounts(
       return { status: response.status, body: read, headers: response.headers, arrived }
     },
     async addUser(login, roles) {
-      const at = Date.now()
-      const id = newUserId(at)
-      await insertUser(store, {
-        id,
-        login: normaliseLogin(login),
-        email: undefined,
-        emailVerifiedAt: undefined,
-        passwordHash: await new PasswordHasher().hash(PASSWORD),
-        displayName: login,
-        roles,
-        tier: config.auth!.tiers[0]!,
-        status: "active",
-        parentId: undefined,
-        ageLimit: undefined,
-        blockedContent: [],
-        createdAt: at,
-        updatedAt: at,
-      })
+      const passwordHash = await new PasswordHasher().hash(PASSWORD)
+      const tier = config.auth!.tiers[0]!
+      const { id } = await addUser(store, login, Date.now(), { passwordHash, roles, tier })
       return id
     },
     close() {

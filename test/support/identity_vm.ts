@@ -11,13 +11,14 @@ import { PasswordHasher } from "../../src/identity/passwords.ts"
 import type { Principal } from "../../src/identity/principal.ts"
 import { sweepSessions } from "../../src/identity/session_sweep.ts"
 import { signIn } from "../../src/identity/sessions.ts"
-import { findUserByLogin, insertUser, newUserId, normaliseLogin } from "../../src/identity/users.ts"
+import { findUserByLogin } from "../../src/identity/users.ts"
 import { FAILURES, type FailureCode } from "../../src/policies/failure.ts"
 import { appendAudit } from "../../src/safety/audit.ts"
 import type { Store } from "../../src/store/sql.ts"
 import { credentials, SECRET } from "./authenticator.ts"
 import { exampleConfig } from "./config.ts"
 import { NO_LOG, open } from "./store.ts"
+import { addUser } from "./user.ts"
 
 export const PASSWORD = "correct horse battery staple"
 
@@ -156,25 +157,8 @@ export class IdentityVm {
 
   /** A new account; its id. */
   async addUser(login: string, roles: readonly string[] = ["user"]): Promise<string> {
-    const at = this.now
-    const id = newUserId(at)
     const passwordHash = await hashOnce()
-    await insertUser(this.store, {
-      id,
-      login: normaliseLogin(login),
-      email: undefined,
-      emailVerifiedAt: undefined,
-      passwordHash,
-      displayName: login,
-      roles,
-      tier: "free",
-      status: "active",
-      parentId: undefined,
-      ageLimit: undefined,
-      blockedContent: [],
-      createdAt: at,
-      updatedAt: at,
-    })
+    const { id } = await addUser(this.store, login, this.now, { passwordHash, roles })
     return id
   }
 
