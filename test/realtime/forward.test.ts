@@ -232,6 +232,23 @@ test("a worker that dies does not take the message with it", async () => {
   expect(got.map(({ offset }) => offset)).toEqual([1, 1])
 })
 
+test("while a worker is being replaced another one sends what it had accepted", async () => {
+  const { channels, answers, got, count, pass } = await createForwarding()
+  answers(() => new Promise(() => {}))
+  const [ada, bob] = [channels.user("ada", 0), channels.user("bob", 1)]
+  await bob.ask({ type: "ping" })
+  for (const each of ["held", "behind"]) await ada.ask(publish(each))
+  await until(() => got.length === 1, "the first attempt")
+  channels.hub.onEvents((worker, events) => {
+    if (worker === 1) channels.workers[1]!.told(structuredClone(events))
+  })
+  channels.hub.lostWorker(0)
+  answers(() => DELIVERED)
+  await pass(() => count("delivered") === 2, "both")
+  expect(got.map(({ data }) => data)).toEqual(["held", "held", "behind"])
+  expect(count("retried")).toBe(1)
+})
+
 test("what a service published is forwarded only if `from` says everybody", async () => {
   const service = makePrincipal({ id: "backend", kind: "service" })
   for (const [from, expected] of [

@@ -15,8 +15,8 @@ export interface ForwardQueueOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly log: Log
-  /** Has a worker ask the service; `settled` is to be called with the outcome. */
-  readonly send: (worker: number, event: ForwardEvent) => void
+  /** Has a worker, this one if it lives, ask the service, and tells which; `settled` is to be called with the outcome. */
+  readonly send: (worker: number, event: ForwardEvent) => number
   readonly onResult: (namespace: string, result: ForwardResult) => void
   /** So many more (or less) wait, those being sent included. */
   readonly onQueued: (namespace: string, change: number) => void
@@ -34,7 +34,7 @@ export interface ForwardMessage {
 }
 
 interface Queued extends ForwardMessage {
-  /** Which accepted it, and sends it. */
+  /** Which accepted it, and sends it while it lives. */
   readonly worker: number
   readonly acceptedAt: number
   readonly bytes: number
@@ -236,12 +236,12 @@ export class ForwardQueue {
   }
 
   #send(line: Line): void {
-    const { worker, channel, epoch, offset, data, order } = line.messages[0]!
+    const { worker: accepted, channel, epoch, offset, data, order } = line.messages[0]!
     const id = ++this.#lastId
     line.backlog.out++
     const until = this.#options.now() + order.call.timeout + LEASE_MS
-    this.#out.set(id, { line, worker, until })
-    this.#options.send(worker, { type: "forward", id, channel, epoch, offset, data, order })
+    const event: ForwardEvent = { type: "forward", id, channel, epoch, offset, data, order }
+    this.#out.set(id, { line, worker: this.#options.send(accepted, event), until })
   }
 
   #died(message: ForwardMessage, reason: DeadForward): void {

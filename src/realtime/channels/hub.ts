@@ -81,7 +81,12 @@ export class Hub implements ChannelListener {
       ...options,
       onResult: options.onForwarded,
       onQueued: options.onForwardQueued,
-      send: (worker, event) => this.#post(worker, event),
+      send: (worker, event) => {
+        const [other = worker] = this.#workers
+        const sends = this.#workers.has(worker) ? worker : other
+        this.#post(sends, event)
+        return sends
+      },
     })
     this.#survey = new Survey(options.now, (worker, event) => this.#post(worker, event))
     this.#resumption = new Resumption(options)
@@ -122,8 +127,8 @@ export class Hub implements ChannelListener {
   lostWorker(worker: number): void {
     this.#listeners.lost(worker)
     this.#connections.lost(worker)
-    this.#forwards.lostWorker(worker)
     this.#workers.delete(worker)
+    this.#forwards.lostWorker(worker)
     this.#survey.lostWorker(worker)
     this.#pending.delete(worker)
     void this.#quietly(this.#attendance.lost(worker))
