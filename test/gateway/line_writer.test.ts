@@ -1,5 +1,8 @@
 import { expect, test } from "bun:test"
-import { LineWriter } from "../../src/gateway/line_writer.ts"
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { LineWriter, toDescriptor } from "../../src/gateway/line_writer.ts"
 
 /** An output that finishes a write when it is told to. */
 function slowOutput() {
@@ -51,4 +54,23 @@ test("[F-44] an output that refuses costs the batch it refused; later ones are w
   await writer.flushed()
   expect(output.asked[1]!.batch).toBe("z\n")
   expect(writer.dropped).toBe(2)
+})
+
+test("a descriptor gets batches of any length and alphabet, one after another", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-lines-"))
+  const file = join(directory, "lines")
+  const fd = openSync(file, "a")
+  const batches = ["short\n", `${"long é € ".repeat(100_000)}\n`, "naïve 😀\n", "last\n"]
+  try {
+    const writer = new LineWriter({ write: toDescriptor(fd) })
+    for (const batch of batches) {
+      writer.push(batch)
+      await writer.flushed()
+    }
+    expect(writer.dropped).toBe(0)
+    expect(readFileSync(file, "utf8")).toBe(batches.join(""))
+  } finally {
+    closeSync(fd)
+    rmSync(directory, { recursive: true })
+  }
 })
