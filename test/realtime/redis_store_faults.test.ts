@@ -3,7 +3,7 @@ import { type ChannelStore, ChannelStoreError } from "../../src/realtime/channel
 import { ChannelReader } from "../support/channel_reader.ts"
 import { type ChannelVm, oneServer, startChannelVm } from "../support/channel_vm.ts"
 import { endRedis, startRedis } from "../support/redis.ts"
-import { startCluster, startSentinel } from "../support/redis_topologies.ts"
+import { clusterConfig, startCluster, startSentinel } from "../support/redis_topologies.ts"
 import { until, untilAsked } from "../support/until.ts"
 
 setDefaultTimeout(30_000)
@@ -191,14 +191,7 @@ test("members of a gateway that died leave when their time is over, and the othe
 
 test("in a Cluster a channel is on one node, and gateways hear of it whichever node they are connected to", async () => {
   const nodes = await startCluster()
-  const config = (node: number) => ({
-    nodes: [`127.0.0.1:${nodes[node]!.port}`],
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  })
-  const [a, b] = [await startReader(config(0)), await startReader(config(2))]
+  const [a, b] = [await startReader(clusterConfig(nodes[0]!)), await startReader(clusterConfig(nodes[2]!))]
   for (const i of upTo(100)) await (i % 2 === 0 ? a : b).store.publish(CHANNEL, message(i, `k${i}`), KEPT)
   await until(() => a.reader.got.length === 100 && b.reader.got.length === 100, "all to be heard")
   expect(numbers(a.reader)).toEqual(upTo(100))
@@ -211,15 +204,7 @@ test("in a Cluster a channel is on one node, and gateways hear of it whichever n
 })
 
 test("[F-41] when the master is killed, channels go on with Sentinel's next one, and no position is good that it does not know", async () => {
-  const { master, replica, sentinel } = await startSentinel()
-  const config = {
-    sentinels: [`127.0.0.1:${sentinel.port}`],
-    name: "main",
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  }
+  const { master, replica, config } = await startSentinel()
   const [a, b] = [await startReader(config), await startReader(config)]
   for (const i of upTo(5)) await a.store.publish(CHANNEL, message(i), KEPT)
   await until(() => b.reader.got.length === 5, "all to be heard")

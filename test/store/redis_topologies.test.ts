@@ -2,7 +2,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test"
 import { endBlockMachines, startBlockMachine } from "../support/block_machine.ts"
 import { endMachines, sharedBucket, startMachine } from "../support/limit_machine.ts"
 import { endRedis } from "../support/redis.ts"
-import { startCluster, startSentinel } from "../support/redis_topologies.ts"
+import { clusterConfig, loseSlot, sizesOf, startCluster, startSentinel } from "../support/redis_topologies.ts"
 import { registered } from "../support/registered.ts"
 import { endRegistryVms, type RegistryVm, startRegistryVm } from "../support/registry_vm.ts"
 import { until, untilAsked } from "../support/until.ts"
@@ -19,15 +19,7 @@ afterEach(async () => {
 const HOUR = sharedBucket(10 / 3600, 10)
 
 test("[F-41] when the master is killed, Sentinel's next one is found within 5 s, and no more gets through than a limit and a bucket", async () => {
-  const { master, replica, sentinel } = await startSentinel()
-  const config = {
-    sentinels: [`127.0.0.1:${sentinel.port}`],
-    name: "main",
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  }
+  const { master, replica, config } = await startSentinel()
   const a = await startMachine(config, 50)
   const b = await startMachine(config, 50)
   let passed = 0
@@ -47,13 +39,7 @@ test("[F-41] when the master is killed, Sentinel's next one is found within 5 s,
 
 test("[V-rl.7] [F-41] in a Cluster all limits are on one node, and are found where it moves to", async () => {
   const nodes = await startCluster()
-  const config = {
-    nodes: [`127.0.0.1:${nodes[0]!.port}`],
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  }
+  const config = clusterConfig(nodes[0]!)
   const a = await startMachine(config)
   const b = await startMachine(config)
   for (let i = 0; i < 10; i++) a.take("ann", HOUR)
@@ -62,14 +48,8 @@ test("[V-rl.7] [F-41] in a Cluster all limits are on one node, and are found whe
   await b.sync.sync()
   expect(b.take("ann", HOUR)).toBe(false)
   expect(await a.takeExactly("ann", HOUR)).toMatchObject({ allowed: false })
-  const sizes = await Promise.all(nodes.map(({ client }) => client.dbsize()))
-  expect(sizes.filter((size) => size > 0)).toEqual([2])
-  // Its slot goes to another node, without its data, as after the loss of both.
-  const slot = await nodes[0]!.client.call("CLUSTER", "KEYSLOT", "{gatehouse:limits}:hash_key")
-  const to = nodes[(sizes.findIndex((size) => size > 0) + 1) % 3]!
-  const id = (await to.client.call("CLUSTER", "MYID")) as string
-  await nodes[sizes.findIndex((size) => size > 0)]!.client.flushall()
-  for (const { client } of nodes) await client.call("CLUSTER", "SETSLOT", String(slot), "NODE", id)
+  expect(await sizesOf(nodes)).toEqual([2])
+  const to = await loseSlot(nodes, "{gatehouse:limits}:hash_key")
   expect(b.take("bob", HOUR)).toBe(true)
   await untilAsked(async () => {
     await b.sync.sync()
@@ -80,26 +60,13 @@ test("[V-rl.7] [F-41] in a Cluster all limits are on one node, and are found whe
 
 test("[T-5.5] [F-41] in a Cluster all blocks are on one node, and are told again to the one they move to", async () => {
   const nodes = await startCluster()
-  const config = {
-    nodes: [`127.0.0.1:${nodes[0]!.port}`],
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  }
+  const config = clusterConfig(nodes[0]!)
   const a = await startBlockMachine(config)
   const b = await startBlockMachine(config)
   a.keeper.block("192.0.2.1", 3_600_000, "")
   await until(() => b.left("192.0.2.1") !== undefined, "b to hear of it")
-  const sizes = await Promise.all(nodes.map(({ client }) => client.dbsize()))
-  expect(sizes.filter((size) => size > 0)).toEqual([3])
-  // Their slot goes to another node, without its data, as after the loss of both.
-  const slot = await nodes[0]!.client.call("CLUSTER", "KEYSLOT", "{gatehouse:blocks}:states")
-  const from = sizes.findIndex((size) => size > 0)
-  const to = nodes[(from + 1) % 3]!
-  const id = (await to.client.call("CLUSTER", "MYID")) as string
-  await nodes[from]!.client.flushall()
-  for (const { client } of nodes) await client.call("CLUSTER", "SETSLOT", String(slot), "NODE", id)
+  expect(await sizesOf(nodes)).toEqual([3])
+  const to = await loseSlot(nodes, "{gatehouse:blocks}:states")
   await untilAsked(
     async () => (await to.client.hlen("{gatehouse:blocks}:states")) === 3,
     "the new node to be told",
@@ -121,15 +88,7 @@ async function roundsUntil(vms: readonly RegistryVm[], holds: () => boolean, wha
 }
 
 test("[T-1.4] [F-41] when the master is killed, gateways go on with the registry and share it again by Sentinel's next one", async () => {
-  const { master, replica, sentinel } = await startSentinel()
-  const config = {
-    sentinels: [`127.0.0.1:${sentinel.port}`],
-    name: "main",
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  }
+  const { master, replica, config } = await startSentinel()
   const a = await startRegistryVm(config, "aaaa")
   const b = await startRegistryVm(config, "bbbb")
   const [one, two, three] = [registered({ port: 1 }), registered({ port: 2 }), registered({ port: 3 })]
@@ -156,13 +115,7 @@ test("[T-1.4] [F-41] when the master is killed, gateways go on with the registry
 
 test("[T-1.4] [F-41] in a Cluster the whole registry is on one node, and is told again to the one it moves to", async () => {
   const nodes = await startCluster()
-  const config = {
-    nodes: [`127.0.0.1:${nodes[0]!.port}`],
-    tls: false,
-    prefix: "gatehouse",
-    connect_timeout: 2000,
-    command_timeout: 500,
-  }
+  const config = clusterConfig(nodes[0]!)
   const a = await startRegistryVm(config, "aaaa")
   const b = await startRegistryVm(config, "bbbb")
   const [one, two] = [registered({ port: 1 }), registered({ port: 2 })]
@@ -172,15 +125,8 @@ test("[T-1.4] [F-41] in a Cluster the whole registry is on one node, and is told
   const all = [`-${one.url}`, two.url]
   const same = () => [a, b].every((vm) => Bun.deepEquals(vm.known(), all))
   await roundsUntil([a, b], same, "both to know both")
-  const sizes = await Promise.all(nodes.map(({ client }) => client.dbsize()))
-  expect(sizes.filter((size) => size > 0).length).toBe(1)
-  // Its slot goes to another node, without its data, as after the loss of both.
-  const slot = await nodes[0]!.client.call("CLUSTER", "KEYSLOT", "{gatehouse:registry}:instances")
-  const from = sizes.findIndex((size) => size > 0)
-  const to = nodes[(from + 1) % 3]!
-  const id = (await to.client.call("CLUSTER", "MYID")) as string
-  await nodes[from]!.client.flushall()
-  for (const { client } of nodes) await client.call("CLUSTER", "SETSLOT", String(slot), "NODE", id)
+  expect(await sizesOf(nodes)).toHaveLength(1)
+  const to = await loseSlot(nodes, "{gatehouse:registry}:instances")
   await untilAsked(async () => {
     for (const vm of [a, b]) await vm.sync.round()
     return (await to.client.hlen("{gatehouse:registry}:instances")) === 2
