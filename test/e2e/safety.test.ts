@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { connect, type SafetyEvent } from "../../src/client/connect.ts"
 import { accessToken } from "../support/access_token.ts"
 import { SECRET } from "../support/authenticator.ts"
 import { endGateways, type GatewayProcess, startGateway } from "../support/gateway_process.ts"
@@ -221,6 +222,58 @@ test("[T-3.4] what a client writes escalates: its message is published, and the 
   expect(page).toContain(
     'gatehouse_realtime_judged_total{namespace="chat",policy="rules",verdict="escalated"} 2',
   )
+})
+
+test("[T-3.4] readers without WebSocket hear of it, too: by an event, and by a poll that ends at once", async () => {
+  const url = `${gateway.url}/api/v1/realtime`
+  const headers = bearer("rosa")
+  const report = { ...REPORT, user: "rosa" }
+  const stream = await fetch(`${url}/sse?channel=user:rosa`, { headers })
+  const reader = stream.body!.pipeThrough(new TextDecoderStream()).getReader()
+  let heard = ""
+  const readUntil = async (what: string) => {
+    while (!heard.includes(what)) heard += (await reader.read()).value ?? ""
+  }
+  await readUntil("event: subscribed")
+  const begin = (await (await fetch(`${url}/poll?channel=chat:9`, { headers })).json()) as { since: string }
+  let polled: { safety?: { id: string }[]; publications: object[] } | undefined
+  void (async () => {
+    const answer = await fetch(`${url}/poll?channel=chat:9&since=${begin.since}&wait=20`, { headers })
+    polled = (await answer.json()) as typeof polled
+  })()
+  const raised: string[] = []
+  // Nobody tells when the poll has begun to wait.
+  await untilAsked(async () => {
+    raised.push((await post(gateway, report)).body.id)
+    return polled !== undefined
+  }, "the poll")
+  expect(polled!.publications).toEqual([])
+  expect(raised).toContain(polled!.safety![0]!.id)
+  await readUntil(`"id":"${raised[0]}"`)
+  expect(heard).toContain("event: safety")
+  await reader.cancel()
+})
+
+test("[T-3.4] the client package tells its page", async () => {
+  const token = () => accessToken({ id: "lin", tokenId: "token-lin" })
+  const client = connect(urlOf(gateway), { token })
+  const told: SafetyEvent[] = []
+  client.on("safety", (event) => told.push(event))
+  await new Promise((resolve) => client.on("connected", resolve))
+  const { id } = (await post(gateway, { ...REPORT, user: "lin", details: { helpline: "988" } })).body
+  await until(() => told.length > 0, "the event")
+  expect(told).toEqual([
+    {
+      id,
+      category: "self_harm",
+      severity: "critical",
+      user: "lin",
+      details: { helpline: "988" },
+      source: "api",
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    },
+  ])
+  client.close()
 })
 
 test("[T-3.4] a service that is down gets the event when it is back, and users do not wait for it", async () => {

@@ -31,7 +31,7 @@ function open(maxBuffered = 8_000_000) {
   const member: SocketMember = {
     tick: () => {},
     checkBuffer: () => {},
-    published: (frame) => outgoing.send(frame),
+    published: (frame) => outgoing.published(frame),
   }
   const outgoing: Outgoing = new Outgoing({
     member,
@@ -118,6 +118,34 @@ test("a burst does not cut off who has answered no ping yet, while the buffers o
   expect(outgoing.buffered).toBeGreaterThan(45_000)
   outgoing.flush()
   expect(given).toEqual(Array.from({ length: 5000 }, (_, i) => text(i)))
+})
+
+test("large texts do not come to a standstill: what went out while a pong was awaited is asked for next", () => {
+  const { outgoing, publish, given, pings, state } = open(65_536)
+  state.swallows = true
+  outgoing.join("a")
+  const large = (i: number) => `${i}`.padEnd(30_000, ".")
+  for (let i = 0; i < 40; i++) {
+    publish("a", large(i))
+    if (i % 9 === 0) outgoing.check()
+  }
+  for (let answered = 0; answered < pings.length; answered++) outgoing.pong(pings[answered]!)
+  expect(given).toEqual(Array.from({ length: 40 }, (_, i) => large(i)))
+  expect([...state.topics]).toEqual(["a"])
+})
+
+test("of what is published more may wait for a moment, as a burst is gone before the next look", () => {
+  const { outgoing, publish, seen, state } = open(100_000)
+  outgoing.join("a")
+  state.buffered = 60_000
+  outgoing.check()
+  for (let i = 0; i < 2000; i++) publish("a", text(i))
+  expect([seen.overflows, outgoing.buffered]).toEqual([0, 1_060_000])
+  for (let i = 0; i < 200; i++) publish("a", text(i))
+  expect(seen.overflows).toBeGreaterThan(0)
+  seen.overflows = 0
+  outgoing.check()
+  expect(seen.overflows).toBe(1)
 })
 
 test("a text the runtime cannot take is an overflow, urgent ones too", () => {

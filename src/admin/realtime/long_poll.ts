@@ -11,12 +11,15 @@ export const DEFAULT_WAIT_S = "25"
 export const MAX_WAIT_S = 60
 /** Characters of one answer, after which the rest is left for the next. */
 const MAX_POLLED = 1024 * 1024
+/** What such a push begins with; the gateway writes it. */
+const SAFETY = '{"push":"safety",'
 const FIELDS = new FieldList(["content-type", "application/json", "cache-control", "no-store"])
 
 /**
  * `GET …/poll?channel=…&since=…&wait=…`: what was published after `since` (as `Last-Event-ID` of the event stream), at
  * once if there is something, else when there is, or after `wait` seconds (25; 0 to 60) with nothing. Without `since`
- * it tells where to begin; `lost` names channels that cannot be had from where they should begin.
+ * it tells where to begin; `lost` names channels that cannot be had from where they should begin. A safety event ends it
+ * at once, and comes in `safety`.
  */
 export async function answerPoll(exchange: Exchange, realtime: Realtime): Promise<Answered | Failure> {
   const query = new URLSearchParams(exchange.query)
@@ -29,9 +32,15 @@ export async function answerPoll(exchange: Exchange, realtime: Realtime): Promis
   const until = realtime.now() + waitS * 1000
   const found: string[] = []
   const lost: string[] = []
+  const safety: string[] = []
   let characters = 0
   const { promise, resolve } = Promise.withResolvers<CloseCode | undefined>()
   const take = (text: string): void => {
+    if (text.startsWith(SAFETY)) {
+      safety.push(text)
+      resolve(undefined)
+      return
+    }
     if (characters > MAX_POLLED || !places.read(text)) return
     characters += text.length
     found.push(text)
@@ -58,6 +67,7 @@ export async function answerPoll(exchange: Exchange, realtime: Realtime): Promis
   exchange.pending = undefined
   reader.leave(1000)
   if (ended !== undefined && !mayReconnect(ended)) return fail("AUTH_ERROR")
-  const text = `{"since":"${places}","lost":${JSON.stringify(lost)},"publications":[${found.join(",")}]}`
+  const alarms = safety.length === 0 ? "" : `,"safety":[${safety.join(",")}]`
+  const text = `{"since":"${places}","lost":${JSON.stringify(lost)},"publications":[${found.join(",")}]${alarms}}`
   return { kind: "answer", answer: { status: 200, fields: FIELDS, body: Buffer.from(text) } }
 }

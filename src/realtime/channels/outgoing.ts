@@ -20,6 +20,8 @@ const HOLD_BYTES = 65_536
  */
 const PROBE_CHARS = 65_536
 const HOLD_CHARS = 262_144
+/** Of what is published so much more may wait until the next look: a burst is gone before it. */
+export const BURST_BYTES = 1024 * 1024
 
 /**
  * What goes to one WebSocket, in order. While the client reads as fast as texts come they go straight to the runtime and
@@ -74,11 +76,14 @@ export class Outgoing {
   }
 
   send(text: string): void {
-    const client = this.#client
-    if (client === undefined) return
-    if (this.#isSlow || !this.#mayGive(client)) this.#wait(text)
-    else this.#give(client, text)
+    this.#take(text)
     this.check()
+  }
+
+  /** What was published on a topic it is in while it is slow. */
+  published(text: string): void {
+    this.#take(text)
+    this.check(BURST_BYTES)
   }
 
   /** Before all that waits here. */
@@ -87,20 +92,19 @@ export class Outgoing {
     if (client !== undefined) this.#give(client, text)
   }
 
-  /** Call when some of it has left, and now and then. */
-  check(): void {
+  /** Call when some of it has left, and now and then. `slack`: bytes that may wait beside, as they just came. */
+  check(slack = 0): void {
     const client = this.#client
     if (client === undefined) return
+    if (!this.#isSlow) this.#countTopics()
+    // Much may have gone out since the last one, and nothing more does before the next is answered.
+    this.#probe(client)
     if (this.#isSlow) this.#drain(client)
-    else {
-      this.#countTopics()
-      this.#probe(client)
-      if (!this.#mayGive(client)) this.#slowDown(client)
-    }
+    else if (!this.#mayGive(client)) this.#slowDown(client)
     const most = this.#options.maxBuffered()
     if (this.buffered <= most) return
     this.#spill(client, most)
-    if (this.buffered > most) this.#options.onOverflow()
+    if (this.buffered > most + slack) this.#options.onOverflow()
   }
 
   /** Resolves when nothing waits here any more, or the connection is over. `undefined`: so it is. */
@@ -115,7 +119,7 @@ export class Outgoing {
     if (!this.#asking || payload !== `${this.#probes}`) return
     this.#asking = false
     this.#readUpTo = this.#probed
-    this.check()
+    this.check(BURST_BYTES)
   }
 
   /** Gives all of it to the runtime, as the connection is about to be closed. */
@@ -166,6 +170,13 @@ export class Outgoing {
       this.#sent += published - counted
       this.#topics.set(topic, published)
     }
+  }
+
+  #take(text: string): void {
+    const client = this.#client
+    if (client === undefined) return
+    if (this.#isSlow || !this.#mayGive(client)) this.#wait(text)
+    else this.#give(client, text)
   }
 
   #wait(text: string): void {

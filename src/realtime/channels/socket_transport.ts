@@ -2,7 +2,7 @@ import type { Principal } from "../../identity/principal.ts"
 import { byteLength } from "../downlink.ts"
 import type { ClientSocket, SocketHandler, TextSocket } from "../socket.ts"
 import type { FrameCodec } from "./message_pack.ts"
-import { Outgoing } from "./outgoing.ts"
+import { BURST_BYTES, Outgoing } from "./outgoing.ts"
 import { CLOSE_CODES, type CloseCode, mayReconnect } from "./protocol.ts"
 import { Session, type Transport } from "./session.ts"
 import type { RealtimeWorld } from "./world.ts"
@@ -77,7 +77,7 @@ export class SocketTransport implements SocketHandler {
   }
 
   drain(): void {
-    if (this.#closingAt === 0) this.#outgoing.check()
+    this.checkBuffer()
   }
 
   ping(): void {
@@ -98,13 +98,13 @@ export class SocketTransport implements SocketHandler {
     this.#over(1006)
   }
 
-  /** Whether it reads too slowly to be in topics, or more waits to be sent than may. */
+  /** Whether it reads too slowly to be in topics, or far more waits to be sent than may. */
   checkBuffer(): void {
-    if (this.#closingAt === 0) this.#outgoing.check()
+    if (this.#closingAt === 0) this.#outgoing.check(BURST_BYTES)
   }
 
   published(frame: string): void {
-    this.#outgoing.send(frame)
+    this.#outgoing.published(frame)
   }
 
   /** Pings what is silent and ends what is dead. Call about once a second. */
@@ -118,7 +118,9 @@ export class SocketTransport implements SocketHandler {
       if (now - this.#closingAt > CLOSING_MS) client.terminate()
       return
     }
-    this.checkBuffer()
+    this.#outgoing.check()
+    // It may just have been closed.
+    if (this.#closingAt > 0) return
     const { pingMs } = this.#world.settings
     if (now - this.#heardAt > 2 * pingMs) this.#session.close(4002)
     else if (now - this.#heardAt > pingMs && now - this.#pingedAt > pingMs) {
