@@ -1,24 +1,18 @@
 import { expect, test } from "bun:test"
-import { type AdminDeps, createAdmin } from "../../src/admin/app.ts"
+import type { AdminDeps } from "../../src/admin/app.ts"
 import type { AuditRecord } from "../../src/identity/context.ts"
+import { ADMIN_TOKEN, createTestAdmin } from "../support/admin.ts"
 import { exampleConfig } from "../support/config.ts"
 import { memoryLog } from "../support/memory_log.ts"
 
-const TOKEN = "a-token-for-tests-only"
-
 function admin(changes: Partial<AdminDeps> = {}) {
   const config = exampleConfig({
-    admin: { token: TOKEN },
+    admin: { token: ADMIN_TOKEN },
     services: { app: { instances: ["http://127.0.0.1:9"], breaker: {} } },
   })
   const log = memoryLog()
   const records: AuditRecord[] = []
-  const answer = createAdmin({
-    version: "1.2.3",
-    wallClock: () => 0,
-    ready: () => true,
-    services: () => [],
-    token: () => TOKEN,
+  const answer = createTestAdmin({
     config: () => config,
     metrics: async () => ({ text: "up 1\n", contentType: "text/plain; version=0.0.4" }),
     status: () => ({ generation: 7 }),
@@ -26,7 +20,6 @@ function admin(changes: Partial<AdminDeps> = {}) {
     resetBreaker: (name) => name === "app",
     returnInstances: (name) => (name === "app" ? 2 : undefined),
     record: async (record) => void records.push(record),
-    groups: [],
     log,
     ...changes,
   })
@@ -36,7 +29,7 @@ function admin(changes: Partial<AdminDeps> = {}) {
       new Request(`http://127.0.0.1:9080${path}`, {
         method,
         ...init,
-        headers: { authorization: `Bearer ${TOKEN}`, ...init.headers },
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...init.headers },
       }),
     )
   return { handle, ask, log, records }
@@ -72,18 +65,18 @@ test("[F-63] everything but health needs the token, unknown paths and methods to
 test("[F-63] no other form of the token is taken: other schemes, prefixes, the query, an empty one", async () => {
   const { handle } = admin()
   for (const authorization of [
-    `Basic ${TOKEN}`,
-    TOKEN,
-    `Bearer ${TOKEN}x`,
-    `Bearer ${TOKEN.slice(0, -1)}`,
+    `Basic ${ADMIN_TOKEN}`,
+    ADMIN_TOKEN,
+    `Bearer ${ADMIN_TOKEN}x`,
+    `Bearer ${ADMIN_TOKEN.slice(0, -1)}`,
     "Bearer",
     "Bearer ",
-    `Bearer ${TOKEN}, Bearer ${TOKEN}`,
+    `Bearer ${ADMIN_TOKEN}, Bearer ${ADMIN_TOKEN}`,
   ]) {
     const response = await handle(new Request("http://127.0.0.1/metrics", { headers: { authorization } }))
     expect([authorization, response.status]).toEqual([authorization, 401])
   }
-  const query = `http://127.0.0.1/metrics?token=${TOKEN}&access_token=${TOKEN}`
+  const query = `http://127.0.0.1/metrics?token=${ADMIN_TOKEN}&access_token=${ADMIN_TOKEN}`
   expect((await handle(new Request(query))).status).toBe(401)
 })
 
@@ -110,7 +103,7 @@ test("status and config are JSON that nobody keeps, without secrets", async () =
   expect(status.headers.get("cache-control")).toBe("no-store")
   expect(await status.json()).toEqual({ version: "1.2.3", generation: 7 })
   const config = await (await ask("GET", "/admin/v1/config")).text()
-  expect(config).not.toContain(TOKEN)
+  expect(config).not.toContain(ADMIN_TOKEN)
   expect(JSON.parse(config)).toMatchObject({ admin: { token: "[redacted]" }, server: { drain_delay: 1 } })
 })
 

@@ -1,14 +1,12 @@
 import { expect, test } from "bun:test"
-import { createAdmin } from "../../src/admin/app.ts"
 import { blockRoutes } from "../../src/admin/blocks.ts"
 import { AbuseKeeper } from "../../src/gateway/abuse_keeper.ts"
 import type { AuditRecord } from "../../src/identity/context.ts"
 import type { AlertEvent } from "../../src/store/events.ts"
+import { ADMIN_TOKEN, createTestAdmin, OPERATOR } from "../support/admin.ts"
 import { exampleConfig } from "../support/config.ts"
 import { FakeTime } from "../support/fake_time.ts"
 import { memoryLog } from "../support/memory_log.ts"
-
-const TOKEN = "a-token-for-tests-only"
 
 function open() {
   const time = new FakeTime()
@@ -31,18 +29,8 @@ function open() {
     tell: () => undefined,
   })
   keeper.apply(config)
-  const answer = createAdmin({
-    version: "1.2.3",
-    wallClock: () => 0,
-    ready: () => true,
-    services: () => [],
-    token: () => TOKEN,
+  const answer = createTestAdmin({
     config: () => config,
-    metrics: async () => ({ text: "", contentType: "text/plain" }),
-    status: () => ({}),
-    reload: async () => ({ result: "applied", generation: 1, restartNeeded: [] }),
-    resetBreaker: () => false,
-    returnInstances: () => undefined,
     record,
     groups: [
       blockRoutes({
@@ -52,16 +40,15 @@ function open() {
         record,
       }),
     ],
-    log: memoryLog(),
   })
-  const ask = async (method: string, path: string, body?: object, token = TOKEN) => {
+  const ask = async (method: string, path: string, body?: object, token = ADMIN_TOKEN) => {
     const response = await answer(
       new Request(`http://127.0.0.1:9080/admin/v1/blocks${path}`, {
         method,
         ...(body && { body: JSON.stringify(body) }),
         headers: { authorization: `Bearer ${token}` },
       }),
-      "127.0.0.9",
+      OPERATOR,
     )
     // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of all shapes
     return { status: response.status, body: (await response.json()) as any }

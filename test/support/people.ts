@@ -1,13 +1,9 @@
-import { createAdmin } from "../../src/admin/app.ts"
 import { peopleRoutes } from "../../src/admin/people/routes.ts"
 import { quotaRoutes } from "../../src/admin/quotas/routes.ts"
 import type { Config } from "../../src/config/schema.ts"
 import { openAccounts } from "./accounts.ts"
+import { ADMIN_TOKEN, createTestAdmin, OPERATOR } from "./admin.ts"
 import { exampleConfig } from "./config.ts"
-import { memoryLog } from "./memory_log.ts"
-
-export const ADMIN_TOKEN = "a-token-for-tests-only"
-export const OPERATOR = "127.0.0.9"
 
 export interface Told {
   readonly status: number
@@ -20,21 +16,9 @@ export interface Told {
 /** The admin API over a context; `undefined`: a gateway without a store. */
 export function adminOf(context: Parameters<typeof peopleRoutes>[0]["context"], file: object) {
   const config: Config = exampleConfig({ admin: { token: ADMIN_TOKEN }, services: {}, routes: [], ...file })
-  const answer = createAdmin({
-    version: "1.2.3",
-    wallClock: () => 0,
-    ready: () => true,
-    services: () => [],
-    token: () => ADMIN_TOKEN,
+  const answer = createTestAdmin({
     config: () => config,
-    metrics: async () => ({ text: "", contentType: "text/plain" }),
-    status: () => ({}),
-    reload: async () => ({ result: "applied", generation: 1, restartNeeded: [] }),
-    resetBreaker: () => false,
-    returnInstances: () => undefined,
-    record: () => Promise.resolve(),
     groups: [peopleRoutes({ context, config: () => config }), quotaRoutes({ context, config: () => config })],
-    log: memoryLog(),
   })
   /** `body`: text as it is, or what becomes JSON. Paths are below /admin/v1. */
   return async (method: string, path: string, body?: unknown, init: RequestInit = {}): Promise<Told> => {
