@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test"
 import { type BuiltinDeps, createBuiltins } from "../../src/admin/public.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
-import type { InstanceView, ServiceView } from "../../src/upstream/describe.ts"
+import type { ServiceView } from "../../src/upstream/describe.ts"
 import type { Answer } from "../../src/upstream/exchange.ts"
 import { exampleConfig } from "../support/config.ts"
 import { makeExchange } from "../support/exchange.ts"
+import { instanceView } from "../support/instance_view.ts"
 
 const NOON = Date.UTC(2026, 0, 2, 12)
 
@@ -52,18 +53,8 @@ test("[C-8.6] /health/live answers as long as the process does, /health/ready on
   expect(draining.fields.get("cache-control")).toBe("no-store")
 })
 
-const instance = (healthy: boolean, ejectedForMs: number): InstanceView => ({
-  url: "http://10.1.2.3:8001",
-  source: "config",
-  zone: "",
-  tags: [],
-  draining: false,
-  healthy,
-  ejectedForMs,
-  inFlight: 0,
-  responseTimeMs: 0,
-  consecutiveFailures: 0,
-})
+const instance = (healthy: boolean, ejectedForMs: number) =>
+  instanceView("http://10.1.2.3:8001", { healthy, ejectedForMs })
 const breaker = (state: "open" | "half_open") => ({ state, requests: 0, failures: 0, retryAfterMs: 0 })
 
 const SERVICES: ServiceView[] = [

@@ -5,6 +5,7 @@ import { openRedis, type Redis } from "../../src/store/redis.ts"
 import { toRedisSettings } from "../../src/store/redis_settings.ts"
 import { SHARE_TROUBLES } from "../../src/store/trouble_script.ts"
 import type { ServiceView } from "../../src/upstream/describe.ts"
+import { instanceView } from "../support/instance_view.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { endRedis, startRedis } from "../support/redis.ts"
 import { until } from "../support/until.ts"
@@ -31,21 +32,7 @@ function viewOf(
     chain: [],
     dependsOn: [],
     breaker: { state, requests: 0, failures: 0, retryAfterMs: 0 },
-    instances: [
-      {
-        url: INSTANCE,
-        source: "config",
-        zone: "",
-        tags: [],
-        healthy: true,
-        draining: false,
-        ejectedForMs: 0,
-        inFlight: 0,
-        responseTimeMs: 0,
-        consecutiveFailures: 0,
-        ...instance,
-      },
-    ],
+    instances: [instanceView(INSTANCE, instance)],
   }
 }
 

@@ -3,21 +3,8 @@ import { HealthWatch } from "../../src/gateway/health_watch.ts"
 import { Counts } from "../../src/observe/counts.ts"
 import type { InstanceView, ServiceView } from "../../src/upstream/describe.ts"
 import { FakeTime } from "../support/fake_time.ts"
+import { instanceView } from "../support/instance_view.ts"
 import { memoryLog } from "../support/memory_log.ts"
-
-const instance = (url: string, more: Partial<InstanceView> = {}): InstanceView => ({
-  url,
-  source: "config",
-  zone: "",
-  tags: [],
-  healthy: true,
-  draining: false,
-  ejectedForMs: 0,
-  inFlight: 0,
-  responseTimeMs: 0,
-  consecutiveFailures: 0,
-  ...more,
-})
 
 const service = (status: ServiceView["status"], instances: readonly InstanceView[]): ServiceView => ({
   name: "app",
@@ -51,19 +38,19 @@ function watch(first: ServiceView) {
 }
 
 test("[T-6.3] [T-6.4] why an instance is asked no more, and why it is again, is told once each", () => {
-  const one = watch(service("healthy", [instance("a")]))
+  const one = watch(service("healthy", [instanceView("a")]))
   const cases: [Partial<InstanceView>, string, string][] = [
     [{ healthy: false }, "unhealthy", "healthy"],
     [{ ejectedForMs: 500 }, "ejected", "returned"],
     [{ draining: true }, "draining", "undrained"],
   ]
   for (const [state, out, back] of cases) {
-    expect(one.see(service("healthy", [instance("a", state)]))).toEqual([["instance.down", out]])
-    expect(one.see(service("healthy", [instance("a", state)]))).toEqual([])
-    expect(one.see(service("healthy", [instance("a")]))).toEqual([["instance.up", back]])
+    expect(one.see(service("healthy", [instanceView("a", state)]))).toEqual([["instance.down", out]])
+    expect(one.see(service("healthy", [instanceView("a", state)]))).toEqual([])
+    expect(one.see(service("healthy", [instanceView("a")]))).toEqual([["instance.up", back]])
   }
   expect(one.see(service("healthy", []))).toEqual([["instance.down", "left"]])
-  expect(one.see(service("healthy", [instance("a")]))).toEqual([["instance.up", "joined"]])
+  expect(one.see(service("healthy", [instanceView("a")]))).toEqual([["instance.up", "joined"]])
 })
 
 test("[T-6.3] [T-6.4] a service is degraded, down and recovered; what is not well at the start is told", () => {
@@ -79,7 +66,7 @@ test("[T-6.3] [T-6.4] a service is degraded, down and recovered; what is not wel
 })
 
 test("[T-6.3] hundreds of instances that flap are all counted, and told of in 20 lines a second", () => {
-  const many = Array.from({ length: 500 }, (_, i) => instance(`i${i}`))
+  const many = Array.from({ length: 500 }, (_, i) => instanceView(`i${i}`))
   const one = watch(service("healthy", many))
   expect(one.see(service("healthy", [])).length).toBe(20)
   expect([...one.counts.rows()]).toMatchObject([{ labels: { service: "app", event: "down" }, value: 500 }])
