@@ -12,6 +12,7 @@ import type { CredentialAnswer } from "../src/identity/messages.ts"
 import { loadOwnKeys } from "../src/identity/own_keys.ts"
 import { type AlgorithmName, AuthSchema, type AuthSettings } from "../src/identity/settings.ts"
 import { signJwt } from "../src/identity/sign.ts"
+import { makePrincipal } from "../test/support/principal.ts"
 
 const ALGORITHMS = ["HS256", "RS256", "ES256", "EdDSA"] as const
 /** Different credentials of one round; fewer where signing them beforehand takes long. */
@@ -167,23 +168,13 @@ const shown = (field: string, value: string): Credentials => ({
 const median = (values: number[]): number =>
   Number(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!.toFixed(2))
 
-const PRINCIPAL = {
+const PRINCIPAL = makePrincipal({
   id: "0198c0de-0000-7000-8000-000000000001",
-  kind: "user",
   method: "api_key",
-  issuer: "gatehouse",
   roles: ["user"],
   scopes: ["read", "write"],
-  permissions: [],
-  tier: "free",
   sessionId: "0198c0de-0000-7000-8000-000000000002",
-  tokenId: "",
-  expiresAt: Number.POSITIVE_INFINITY,
-  parentId: "",
-  ageLimit: undefined,
-  blockedContent: [],
-  claims: {},
-} as const
+})
 const ANSWER: CredentialAnswer = { kind: "principal", principal: PRINCIPAL, allowedIps: [] }
 
 if (import.meta.main) process.exit((await identity()) ? 0 : 1)

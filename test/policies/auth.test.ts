@@ -5,8 +5,8 @@ import { auth } from "../../src/policies/auth.ts"
 import type { Failure } from "../../src/policies/failure.ts"
 import type { Exchange } from "../../src/upstream/exchange.ts"
 import { type ExchangeParts, makeExchange } from "../support/exchange.ts"
+import { type FixedIdentity, fixedIdentity, identityOf } from "../support/fixed_identity.ts"
 import { checkPolicy, compilePolicy } from "../support/policy.ts"
-import { type FixedIdentity, fixedIdentity, identityOf } from "../support/principal.ts"
 
 /** What the step decides, now or later. */
 async function decide(

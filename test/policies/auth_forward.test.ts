@@ -3,8 +3,9 @@ import type { Principal } from "../../src/identity/principal.ts"
 import { auth } from "../../src/policies/auth.ts"
 import { identityFields } from "../../src/policies/auth_forward.ts"
 import { type ExchangeParts, makeExchange } from "../support/exchange.ts"
+import { type FixedIdentity, fixedIdentity, identityOf } from "../support/fixed_identity.ts"
 import { compilePolicy } from "../support/policy.ts"
-import { type FixedIdentity, fixedIdentity, identityOf, makePrincipal } from "../support/principal.ts"
+import { makePrincipal } from "../support/principal.ts"
 
 type Headers = Record<string, string>
 

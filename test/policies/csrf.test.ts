@@ -3,8 +3,8 @@ import { csrfToken } from "../../src/identity/csrf.ts"
 import { auth } from "../../src/policies/auth.ts"
 import type { Failure } from "../../src/policies/failure.ts"
 import { type ExchangeParts, makeExchange } from "../support/exchange.ts"
+import { type FixedIdentity, identityOf } from "../support/fixed_identity.ts"
 import { compilePolicy } from "../support/policy.ts"
-import { type FixedIdentity, identityOf } from "../support/principal.ts"
 
 const TOKEN = csrfToken("the-session")
 const browser = identityOf({ method: "session" }, { session: { return_to: ["https://app.example.com"] } })

@@ -5,6 +5,7 @@ import type { ClientCertificate } from "../../src/identity/certificate.ts"
 import type { AuthFailure, CredentialAnswer, Question, Reply } from "../../src/identity/messages.ts"
 import type { Principal } from "../../src/identity/principal.ts"
 import { AuthSchema, type AuthSettings } from "../../src/identity/settings.ts"
+import { makePrincipal } from "./principal.ts"
 
 export const SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -27,28 +28,8 @@ export const bearer = (token: string): Credentials => credentials({ authorizatio
 
 /** The answer of a control plane that knows the credential. */
 export function known(principal: Partial<Principal>, allowedIps: readonly string[] = []): CredentialAnswer {
-  return {
-    kind: "principal",
-    allowedIps,
-    principal: {
-      id: "ann",
-      kind: "user",
-      method: "session",
-      issuer: "gatehouse",
-      roles: ["user"],
-      scopes: ["read"],
-      permissions: [],
-      tier: "free",
-      sessionId: "",
-      tokenId: "",
-      expiresAt: Number.POSITIVE_INFINITY,
-      parentId: "",
-      ageLimit: undefined,
-      blockedContent: [],
-      claims: {},
-      ...principal,
-    },
-  }
+  const shown = { method: "session", roles: ["user"], scopes: ["read"], ...principal } as const
+  return { kind: "principal", allowedIps, principal: makePrincipal(shown) }
 }
 
 /** One worker's authenticator beside a control plane that a test plays; its time stands still until it is moved. */
