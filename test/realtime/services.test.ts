@@ -55,6 +55,28 @@ test("a connection that ends while the service decides leaves no subscription be
   expect(channels.workers[0]!.rooms.size).toBe(0)
 })
 
+test("what a service decided of a namespace does not count for the one that took its place meanwhile", async () => {
+  const decided = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  const channels = await createChannels(
+    { namespaces: { chat: { subscribe: { ask: JUDGE } } } },
+    {
+      async call() {
+        asked.resolve()
+        await decided.promise
+        return { status: 200, value: undefined }
+      },
+    },
+  )
+  const ada = channels.user("ada")
+  const answer = ada.ask(subscribe)
+  await asked.promise
+  channels.apply({ namespaces: { chat: { subscribe: { roles: ["admin"] } } } })
+  decided.resolve()
+  expect((await answer).error).toMatchObject({ code: "UNAVAILABLE", temporary: true })
+  expect((await ada.ask(subscribe)).error?.code).toBe("FORBIDDEN")
+})
+
 test("[T-3.4] a service sees messages before they are published: lets through, edits, refuses; in order", async () => {
   let slow = 3
   const channels = await createChannels(

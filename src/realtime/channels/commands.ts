@@ -69,6 +69,8 @@ async function subscribe(
     if (!decided) return errorText(id, "FORBIDDEN")
     if (client.gone) return undefined
     if (subscriptions.has(channel)) return errorText(id, "ALREADY_SUBSCRIBED")
+    // The service may have taken seconds: what it was asked about may be another namespace by now, or none.
+    if (world.namespaces.find(channel)?.identity !== namespace.identity) return errorText(id, "UNAVAILABLE")
   } else if (!may) return errorText(id, "FORBIDDEN")
   if (subscriptions.size >= settings.maxSubscriptions) return errorText(id, "TOO_MANY_SUBSCRIPTIONS")
   const subscription = rooms.enter(client, channel, namespace, acksAs(client, namespace))
