@@ -60,15 +60,15 @@ export class LineWriter {
 /** A pipe somebody made non-blocking says "try again" when it is full: then after this. */
 const RETRY_MS = 10
 
-/** Room for the largest batch a busy worker gives; memory for more is taken anew each time. */
-const USUAL_BYTES = 1024 * 1024
+/** Bytes of a batch in everyday use; memory for more is taken anew each time. */
+const USUAL_BYTES = 256 * 1024
 
 /**
  * Writes to a file descriptor off the thread, so that a reader that stalls holds up nothing. A batch must be written
  * before the next is given.
  */
 export function toDescriptor(fd: number): (batch: string) => Promise<void> {
-  const usual = Buffer.allocUnsafeSlow(USUAL_BYTES)
+  const usual = Buffer.alloc(USUAL_BYTES)
   return async (batch) => {
     // A character has up to three bytes.
     const fits = batch.length * 3 <= usual.length

@@ -8,7 +8,7 @@ export interface LineBufferOptions {
   readonly onDropped: (lines: number) => void
   /** Characters kept while the output is busy; a line that does not fit is dropped. Default 4 MB. */
   readonly maxLength?: number
-  /** Characters from which a batch is written without waiting for the timer. Default 256 KB. */
+  /** Characters from which a batch is written without waiting for the timer. Default 64 KB. */
   readonly flushLength?: number
   /** Longest a line waits while the output is free, in milliseconds. Default 100. */
   readonly flushMs?: number
@@ -26,7 +26,7 @@ export class LineBuffer {
   #writing: Promise<void> | undefined
 
   constructor(options: LineBufferOptions) {
-    this.#options = { maxLength: 4 * 1024 * 1024, flushLength: 256 * 1024, flushMs: 100, ...options }
+    this.#options = { maxLength: 4 * 1024 * 1024, flushLength: 64 * 1024, flushMs: 100, ...options }
   }
 
   /** Takes one line without its line end. Never throws, never waits. */
