@@ -8,7 +8,7 @@ import {
   findChildren,
   findUser,
   insertUser,
-  newUserId,
+  newUser,
   normaliseLogin,
   type User,
   updateUser,
@@ -68,22 +68,17 @@ export async function createChild(
   const passwordHash = await unlessBusy(hasher.hash(wanted.password))
   if (passwordHash === "busy") return { kind: "busy" }
   const at = context.wallClock()
-  const child: User = {
-    id: newUserId(at),
+  const child = newUser(at, {
     login,
     email: undefined,
-    emailVerifiedAt: undefined,
     passwordHash,
     displayName: wanted.displayName,
     roles: [family.child_role],
     tier: tiers.includes(parent.tier) ? parent.tier : tiers[0]!,
-    status: "active",
     parentId: parent.id,
     ageLimit: wanted.ageLimit,
     blockedContent: wanted.blockedContent,
-    createdAt: at,
-    updatedAt: at,
-  }
+  })
   return context.store.transaction(async (sql) => {
     // Locks the parent: of two made side by side the second one counts the first.
     if (!(await updateUser(sql, parent.id, {}, at))) return { kind: "not_found" }

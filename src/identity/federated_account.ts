@@ -4,7 +4,7 @@ import { type Actor, recordOf } from "./accounts.ts"
 import type { IdentityContext } from "./context.ts"
 import type { ProviderClaims } from "./provider_exchange.ts"
 import type { ProviderSource } from "./provider_source.ts"
-import { findUser, findUserByLogin, insertUser, newUserId, normaliseLogin, type User } from "./users.ts"
+import { findUser, findUserByLogin, insertUser, newUser, normaliseLogin, type User } from "./users.ts"
 
 export type FederatedAccount =
   | { readonly kind: "account"; readonly user: User }
@@ -33,7 +33,7 @@ export async function federatedAccount(
   if (linked !== undefined) return activeOnly(sql, linked)
   const own = claims.email === undefined ? undefined : await verifiedUser(sql, claims.email)
   if (own === undefined && !source.settings.create_accounts) return { kind: "none", reason: "no_account" }
-  const user = own ?? newUser(context, source, claims)
+  const user = own ?? userOf(context, source, claims)
   // Of two first sign-ins at once the other has made it by now.
   if (own === undefined && !(await insertUser(sql, user)))
     return activeOnly(sql, await present(sql, user.login))
@@ -91,23 +91,15 @@ async function activeOnly(sql: Sql, user: User): Promise<FederatedAccount> {
  * Its login is nothing one can type at registration (it has a colon), so that it is in nobody's way and nobody
  * takes it; the address is for mail alone.
  */
-function newUser(context: IdentityContext, { name, settings }: ProviderSource, claims: ProviderClaims): User {
+function userOf(context: IdentityContext, { name, settings }: ProviderSource, claims: ProviderClaims): User {
   const at = context.wallClock()
   const hash = late.crypto.createHash("sha256").update(`${settings.issuer} ${claims.subject}`).digest("hex")
-  return {
-    id: newUserId(at),
+  return newUser(at, {
     login: `${name}:${hash}`,
     email: claims.email,
     emailVerifiedAt: claims.email === undefined ? undefined : at,
-    passwordHash: undefined,
     displayName: claims.name ?? "",
     roles: [settings.role],
     tier: context.settings().tiers[0]!,
-    status: "active",
-    parentId: undefined,
-    ageLimit: undefined,
-    blockedContent: [],
-    createdAt: at,
-    updatedAt: at,
-  }
+  })
 }

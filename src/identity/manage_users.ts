@@ -4,7 +4,7 @@ import type { IdentityContext } from "./context.ts"
 import { issueOneTimeToken } from "./one_time.ts"
 import { deleteUser } from "./removal.ts"
 import { endSession, endSessionsOf } from "./sessions.ts"
-import { findUser, insertUser, newUserId, normaliseLogin, type User, updateUser } from "./users.ts"
+import { findUser, insertUser, newUser, normaliseLogin, type User, updateUser } from "./users.ts"
 
 export interface NewUser {
   /** Must look like an address (`isEmail`) once it is normalised. */
@@ -43,22 +43,7 @@ export function createUser(
 ): Promise<MadeUser | { readonly kind: "login_taken" }> {
   const at = context.wallClock()
   const login = normaliseLogin(email)
-  const user: User = {
-    id: newUserId(at),
-    login,
-    email: login,
-    emailVerifiedAt: undefined,
-    passwordHash: undefined,
-    displayName,
-    roles,
-    tier,
-    status: "active",
-    parentId: undefined,
-    ageLimit: undefined,
-    blockedContent: [],
-    createdAt: at,
-    updatedAt: at,
-  }
+  const user = newUser(at, { login, email: login, displayName, roles, tier })
   return context.store.transaction(async (sql) => {
     if (!(await insertUser(sql, user))) return { kind: "login_taken" }
     const issued = await issueOneTimeToken(context, sql, "password_reset", { userId: user.id, email: login })

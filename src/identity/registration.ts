@@ -9,7 +9,7 @@ import {
   findUser,
   findUserByLogin,
   insertUser,
-  newUserId,
+  newUser,
   normaliseLogin,
   type User,
   updateUser,
@@ -55,28 +55,20 @@ export async function register(
   }
   const at = context.wallClock()
   await context.store.transaction(async (sql) => {
-    const id = newUserId(at)
-    const isNew = await insertUser(sql, {
-      id,
+    const user = newUser(at, {
       login,
       email: login,
-      emailVerifiedAt: undefined,
       passwordHash,
       displayName,
       roles: [settings.registration.role],
       tier: settings.tiers[0]!,
-      status: "active",
-      parentId: undefined,
-      ageLimit: undefined,
-      blockedContent: [],
-      createdAt: at,
-      updatedAt: at,
     })
+    const isNew = await insertUser(sql, user)
     if (!isNew && settings.registration.verify_email)
       await replaceUnverified(context, sql, login, { passwordHash, displayName })
     // What it says is decided when it is sent, by what there is then.
     await outbox.add(sql, "registration", login)
-    const actor: Actor = { id: isNew ? id : "", client: asking.client, requestId: asking.requestId }
+    const actor: Actor = { id: isNew ? user.id : "", client: asking.client, requestId: asking.requestId }
     const outcome = isNew ? "success" : "failure"
     const details = isNew ? {} : { reason: "login_taken" }
     await context.audit(sql, recordOf(actor, "account.register", outcome, login, details))

@@ -63,9 +63,26 @@ const COLUMNS = {
   blockedContent: "blocked_content",
 } as const satisfies Record<keyof UserChanges, string>
 
-/** Ids rise with time. `at`: milliseconds since the epoch. */
-export function newUserId(at: number): string {
-  return Bun.randomUUIDv7("hex", at)
+/** What is never left to a default when an account is made. */
+type Essentials = Pick<User, "login" | "email" | "displayName" | "roles" | "tier">
+
+/**
+ * An account that is made now: active, nobody's child, with no password and nothing verified, but for what is given.
+ * Ids rise with time. `at`: milliseconds since the epoch.
+ */
+export function newUser(at: number, given: Essentials & Partial<User>): User {
+  return {
+    id: Bun.randomUUIDv7("hex", at),
+    emailVerifiedAt: undefined,
+    passwordHash: undefined,
+    status: "active",
+    parentId: undefined,
+    ageLimit: undefined,
+    blockedContent: [],
+    createdAt: at,
+    updatedAt: at,
+    ...given,
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { insertUser, newUserId, normaliseLogin, type User } from "../../src/identity/users.ts"
+import { insertUser, newUser, normaliseLogin, type User } from "../../src/identity/users.ts"
 import type { Sql } from "../../src/store/sql.ts"
 
 /** Puts an account into a store: of a user of the tier `free`, with no address and no password, but for `changes`. */
@@ -8,23 +8,8 @@ export async function addUser(
   at: number,
   changes: Partial<User> = {},
 ): Promise<User> {
-  const user: User = {
-    id: newUserId(at),
-    login: normaliseLogin(login),
-    email: undefined,
-    emailVerifiedAt: undefined,
-    passwordHash: undefined,
-    displayName: login,
-    roles: ["user"],
-    tier: "free",
-    status: "active",
-    parentId: undefined,
-    ageLimit: undefined,
-    blockedContent: [],
-    createdAt: at,
-    updatedAt: at,
-    ...changes,
-  }
+  const own = { login: normaliseLogin(login), email: undefined, displayName: login }
+  const user = newUser(at, { ...own, roles: ["user"], tier: "free", ...changes })
   await insertUser(sql, user)
   return user
 }
