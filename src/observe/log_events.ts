@@ -209,6 +209,11 @@ export const LOG_EVENTS = [
     "error",
     "A safety event did not reach its receiver (`to`: service, channel, gateways), for all `attempts`.",
   ],
+  [
+    "safety.untold",
+    "error",
+    "The control plane said nothing of a safety event in time, of which nobody may have heard; by `source`.",
+  ],
   ["safety.refused", "error", "A safety event was not taken, as too many are `waiting` to be handed on."],
   ["safety.unfinished", "error", "The gateway stopped with so many `errands` of safety events not done."],
   [

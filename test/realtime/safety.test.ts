@@ -216,6 +216,14 @@ test("[T-3.4] other gateways are told until they can have heard, and hear of eac
   expect(channels.recorded).toHaveLength(1)
 })
 
+test("[T-3.4] an event the control plane does not take in time is said in the log", async () => {
+  const channels = await start({ deaf: true })
+  expect(await raise(channels)).toBeUndefined()
+  expect(channels.log.events).toMatchObject([
+    { event: "safety.untold", level: "error", fields: { severity: "critical", source: "api" } },
+  ])
+})
+
 test("without safety.events nothing is taken", async () => {
   const channels = await createChannels({ namespaces: NAMESPACES })
   expect(await raise(channels)).toBeUndefined()

@@ -68,6 +68,10 @@ export class SafetyReports {
     }
     const plan = this.#plan(events, report)
     const answer = await this.#ask({ do: "raise", report, source, reporter, key, plan })
+    if (answer === undefined) {
+      const { category, severity } = report
+      this.#options.log.error("safety.untold", { category, severity, source })
+    }
     return answer?.raised
   }
 
