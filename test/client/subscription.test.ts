@@ -19,6 +19,16 @@ function tell(subscription: Subscription): string[] {
   return told
 }
 
+/** A client that is subscribed to a:b. `data`, `told`: what came of it so far. */
+async function subscribed() {
+  const model = modelClient()
+  const subscription = model.client.subscribe("a:b")
+  const data = collect(subscription)
+  const told = tell(subscription)
+  await model.gateway.settle()
+  return { ...model, subscription, data, told }
+}
+
 describe("a subscription", () => {
   test("hands on what is published from then on, and who comes and goes", async () => {
     const { gateway, client } = modelClient()
@@ -43,11 +53,7 @@ describe("a subscription", () => {
   })
 
   test("gets what it missed while it was away, in order, and says so", async () => {
-    const { gateway, client, pass } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const data = collect(subscription)
-    const told = tell(subscription)
-    await gateway.settle()
+    const { gateway, pass, data, told } = await subscribed()
     gateway.publish("a:b", 1)
     await gateway.settle()
     gateway.publish("a:b", 2)
@@ -98,11 +104,7 @@ describe("a subscription", () => {
   })
 
   test("says what is lost when the channel's past is gone, and goes on", async () => {
-    const { gateway, client, pass } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const data = collect(subscription)
-    const told = tell(subscription)
-    await gateway.settle()
+    const { gateway, pass, data, told } = await subscribed()
     gateway.publish("a:b", "old")
     await gateway.settle()
     gateway.socket.cut(1006)
@@ -117,11 +119,7 @@ describe("a subscription", () => {
   })
 
   test("loses nothing when a new epoch goes on from the one before, and goes by the new one from then on", async () => {
-    const { gateway, client, pass } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const data = collect(subscription)
-    const told = tell(subscription)
-    await gateway.settle()
+    const { gateway, pass, subscription, data, told } = await subscribed()
     gateway.publish("a:b", 1)
     await gateway.settle()
     gateway.restart("a:b")
@@ -136,10 +134,7 @@ describe("a subscription", () => {
   })
 
   test("says what is lost when a new epoch lacks what it has had already", async () => {
-    const { gateway, client, pass } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const told = tell(subscription)
-    await gateway.settle()
+    const { gateway, pass, told } = await subscribed()
     for (const n of [1, 2, 3]) gateway.publish("a:b", n)
     await gateway.settle()
     gateway.restart("a:b", 2)
@@ -168,10 +163,7 @@ describe("a subscription", () => {
   })
 
   test("says what is lost when history does not reach back far enough", async () => {
-    const { gateway, client, pass } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const told = tell(subscription)
-    await gateway.settle()
+    const { gateway, pass, told } = await subscribed()
     gateway.socket.cut(1006)
     for (const n of [1, 2, 3]) gateway.publish("a:b", n)
     gateway.channel("a:b").first = 3
@@ -269,11 +261,7 @@ describe("a subscription", () => {
   })
 
   test("the gateway interrupts goes on where it was; one the gateway ends is over", async () => {
-    const { gateway, client, pass } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const data = collect(subscription)
-    const told = tell(subscription)
-    await gateway.settle()
+    const { gateway, client, pass, data, told } = await subscribed()
     gateway.push({ push: "unsubscribe", channel: "a:b", resubscribe: true, reason: "missed some" })
     gateway.step(gateway.socket, "down")
     gateway.publish("a:b", "meanwhile")
@@ -286,10 +274,7 @@ describe("a subscription", () => {
   })
 
   test("that is ended by its holder hears nothing more and is told to the gateway", async () => {
-    const { gateway, client } = modelClient()
-    const subscription = client.subscribe("a:b")
-    const data = collect(subscription)
-    await gateway.settle()
+    const { gateway, subscription, data } = await subscribed()
     subscription.unsubscribe()
     gateway.publish("a:b", 1)
     await gateway.settle()
