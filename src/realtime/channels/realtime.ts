@@ -186,6 +186,8 @@ export class Realtime implements RealtimeWorld {
 
   /** Resolves when services have got what they should, or after so many ms. */
   async drainForwards(withinMs: number): Promise<void> {
+    // Without channels there is nothing to wait for, and maybe nobody to ask.
+    if (this.#options === undefined) return
     await this.link.ask({ do: "drain_forwards", withinMs })
   }
 
