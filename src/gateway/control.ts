@@ -211,13 +211,7 @@ export class Control {
   /** Tells the workers that no new requests should come: answers carry `Connection: close`. */
   drain(): void {
     this.#draining = true
-    this.#inForce.close()
-    this.#healthWatch.close()
-    this.#discovery.close()
-    this.#tls.close()
-    this.#health.close()
-    this.abuse.close()
-    this.blockSync?.close()
+    this.#closeKeepers()
     this.#supervisor.broadcast({ kind: "drain" })
   }
 
@@ -228,6 +222,12 @@ export class Control {
 
   /** Ends everything at once. */
   terminate(): void {
+    this.#closeKeepers()
+    this.#supervisor.terminate()
+  }
+
+  /** Ends all that changes what workers do. A drain may have done so already. */
+  #closeKeepers(): void {
     this.#inForce.close()
     this.#healthWatch.close()
     this.#discovery.close()
@@ -235,7 +235,6 @@ export class Control {
     this.#health.close()
     this.abuse.close()
     this.blockSync?.close()
-    this.#supervisor.terminate()
   }
 
   /** See upstream/recovery.ts. */
