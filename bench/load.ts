@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs"
 import { LOAD_CORE } from "./process.ts"
 
 export interface Load {
@@ -28,6 +29,22 @@ export async function wrk(url: string, connections: number, seconds: number, scr
     p50: percentile(text, "50"),
     p99: percentile(text, "99"),
   }
+}
+
+/** Writes a script for wrk that sends what `fill`, in Lua, puts into the list `requests`, by turns. */
+export function writeTurns(file: string, fill: string): void {
+  writeFileSync(
+    file,
+    `local requests, turn = {}, 0
+function init()
+  ${fill}
+end
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+`,
+  )
 }
 
 function percentile(text: string, which: string): number {

@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { writeTurns } from "./load.ts"
 import type { Tokens } from "./tokens.ts"
 
 /** What the load asks for, again and again. */
@@ -24,21 +24,13 @@ export function wrkScript(
     token === undefined ? "{}" : `{ authorization = "Bearer ${token}" }`,
   )
   const file = join(directory, "requests.lua")
-  writeFileSync(
+  writeTurns(
     file,
-    `local requests, turn = {}, 0
-function init()
-  local body = ${body}
+    `local body = ${body}
   for i, headers in ipairs({ ${headers.join(",\n")} }) do
     headers["Host"] = wrk.headers["Host"]
     requests[i] = wrk.format("${method}", "${path}", headers, body)
-  end
-end
-function request()
-  turn = turn % #requests + 1
-  return requests[turn]
-end
-`,
+  end`,
   )
   return file
 }

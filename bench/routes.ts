@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { lengthOfRun } from "./compare.ts"
 import { type BenchGateway, openGateway } from "./gateway.ts"
-import { wrk } from "./load.ts"
+import { writeTurns, wrk } from "./load.ts"
 import { CONTENDER_CORE, cpuUs, LOAD_CORE, rssMb } from "./process.ts"
 import { median, ratios, spread } from "./statistics.ts"
 import { formatSpread } from "./table.ts"
@@ -100,19 +100,11 @@ function writeScript(size: number, file: string): string {
     const i = (k % 10) + 10 * Math.floor((Math.floor(k / 10) * groups) / (PATHS / 10))
     return `${template(i).replace(":tenant", `tenant${k}`).replace(":id", `${k}`).replace("*", `a/${k}.png`)}?k=${k}`
   })
-  writeFileSync(
+  writeTurns(
     file,
-    `local requests, turn = {}, 0
-function init()
-  for i, path in ipairs({ ${paths.map((path) => `"${path}"`).join(",\n")} }) do
+    `for i, path in ipairs({ ${paths.map((path) => `"${path}"`).join(",\n")} }) do
     requests[i] = wrk.format("GET", path)
-  end
-end
-function request()
-  turn = turn % #requests + 1
-  return requests[turn]
-end
-`,
+  end`,
   )
   return file
 }
