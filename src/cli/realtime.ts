@@ -10,7 +10,7 @@ import { createCallService } from "../realtime/channels/call_service.ts"
 import { Hub } from "../realtime/channels/hub.ts"
 import { Link } from "../realtime/channels/link.ts"
 import { Realtime } from "../realtime/channels/realtime.ts"
-import type { TopicServer } from "../realtime/socket.ts"
+import { publishOn, type TopicServer } from "../realtime/socket.ts"
 import type { Redis } from "../store/redis.ts"
 import type { Service } from "../upstream/upstreams.ts"
 import { createChannelStore } from "./channel_store.ts"
@@ -50,7 +50,7 @@ export function createRealtime(parts: {
     wallClock: Date.now,
     newId,
     publish(topic, frame) {
-      for (const server of servers) server.publish(topic, frame)
+      for (const server of servers) publishOn(server, topic, frame)
     },
     log,
   })

@@ -1,10 +1,11 @@
 import type { X509Certificate } from "node:crypto"
 import { isAddressRange } from "../lib/address_list.ts"
 import { isFieldName, isReservedField } from "../policies/header_rules.ts"
+import { MAX_WEBSOCKET_MESSAGE } from "../realtime/socket_settings.ts"
 import type { Decoded } from "./decode.ts"
 import { readCertificates, unreadable } from "./pem.ts"
 import type { Report } from "./report.ts"
-import { MAX_WEBSOCKET_MESSAGE, type ServerConfig, type TlsConfig } from "./schema.ts"
+import type { ServerConfig, TlsConfig } from "./schema.ts"
 import { readTlsFiles } from "./tls_files.ts"
 import { durationText } from "./written.ts"
 

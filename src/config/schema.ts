@@ -4,6 +4,7 @@ import { strictObject } from "../lib/strict_object.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
 import { RealtimeSchema } from "../realtime/channels/options.ts"
+import { WebsocketSchema } from "../realtime/socket_settings.ts"
 import { AbuseSchema } from "../safety/abuse_options.ts"
 import { SafetySchema } from "../safety/safety_options.ts"
 import { RedisSchema } from "../store/redis_settings.ts"
@@ -45,30 +46,6 @@ const TlsSchema = strictObject(
     }),
   },
   { description: "TLS for clients. The files are watched: new ones are taken without a restart." },
-)
-
-/** Bytes of the largest message the runtime's WebSocket client takes. */
-export const MAX_WEBSOCKET_MESSAGE = 128 * 1024 * 1024
-
-const WebsocketSchema = strictObject(
-  {
-    max_message: Size({
-      default: "16MB",
-      description: "Largest message either way (at most 128MB); beyond it both ends are closed with 1009.",
-    }),
-    idle_timeout: Duration({
-      default: "5m",
-      description:
-        "Both ends are closed with 1001 after this long without a message or a ping of theirs; 0: never.",
-    }),
-    max_connections: Type.Integer({
-      minimum: 1,
-      maximum: 1_000_000,
-      default: 10_000,
-      description: "Connections relayed at a time by each worker; 503 beyond.",
-    }),
-  },
-  { default: {}, description: "WebSockets of routes with `websocket: relay`." },
 )
 
 const SheddingSchema = strictObject(

@@ -233,7 +233,11 @@ export function openServeDoor(options: ServeDoorOptions): Door {
         http2: config.http2,
       }),
       fetch: answer,
-      websocket: websocketHandlers({ log: options.log, maxPayloadBytes: config.websocket.max_message }),
+      websocket: websocketHandlers({
+        log: options.log,
+        maxPayloadBytes: config.websocket.max_message,
+        compression: config.websocket.compression,
+      }),
       error(error) {
         options.log.error("door.fault", { error })
         return new Response(null, { status: 500 })

@@ -16,6 +16,7 @@ const FIXED: readonly (readonly [name: string, read: (config: Config) => unknown
   ["server.body_timeout", (config) => config.server.body_timeout],
   ["server.min_body_rate", (config) => config.server.min_body_rate],
   ["server.websocket.max_message", (config) => config.server.websocket.max_message],
+  ["server.websocket.compression", (config) => config.server.websocket.compression],
   ["admin.host", (config) => config.admin.host],
   ["admin.port", (config) => config.admin.port],
   ["store", (config) => config.store],

@@ -145,6 +145,7 @@ function create(
     return new Client(target.url, {
       headers,
       protocols: [...protocols],
+      // Services are near: compressing for them would cost more than the network does.
       perMessageDeflate: false,
       ...(target.tls === undefined ? {} : { tls: target.tls }),
     })

@@ -1,5 +1,5 @@
 import { CLOSE } from "./close_code.ts"
-import type { ClientSocket } from "./socket.ts"
+import { type ClientSocket, worthCompressing } from "./socket.ts"
 
 /** One whole message: text, or bytes. */
 export type Message = string | Buffer<ArrayBuffer>
@@ -119,8 +119,8 @@ export class Downlink {
   }
 
   #deliver(client: ClientSocket, data: Message): boolean {
-    const result = client.send(data)
     const bytes = byteLength(data)
+    const result = client.send(data, worthCompressing(bytes))
     // 0 is also the result of an empty message that went well, and of any on a socket about to report its end.
     if (result === 0 && bytes > 0) return client.readyState !== WebSocket.OPEN
     this.#counters.sent(bytes)

@@ -10,3 +10,8 @@ test("bounds of channels in memory are fixed at the start, with or without a sec
   expect(restartNeeded(none, other)).toEqual(["realtime.max_channels", "realtime.max_memory"])
   expect(restartNeeded(other, none)).toEqual(["realtime.max_channels", "realtime.max_memory"])
 })
+
+test("whether WebSockets are compressed is fixed at the start", () => {
+  const compressing = exampleConfig({ server: { websocket: { compression: true } } })
+  expect(restartNeeded(exampleConfig({}), compressing)).toEqual(["server.websocket.compression"])
+})

@@ -82,7 +82,11 @@ export function startWsProxy(options: WsProxyOptions) {
       opened.relay.abandon()
       return new Response("upgrade failed", { status: 400 })
     },
-    websocket: websocketHandlers({ log, maxPayloadBytes: options.maxPayloadBytes ?? 16 * 1024 * 1024 }),
+    websocket: websocketHandlers({
+      log,
+      maxPayloadBytes: options.maxPayloadBytes ?? 16 * 1024 * 1024,
+      compression: false,
+    }),
   })
   return {
     port: server.port!,

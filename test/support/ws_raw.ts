@@ -3,6 +3,8 @@ import { until } from "./until.ts"
 
 export interface Frame {
   readonly fin: boolean
+  /** RSV1: the message is compressed (RFC 7692). */
+  readonly compressed: boolean
   readonly opcode: number
   readonly payload: Buffer
 }
@@ -72,6 +74,7 @@ function takeFrames(bytes: Buffer<ArrayBuffer>, into: Frame[]): Buffer<ArrayBuff
     if (rest.length < at + length) return rest
     into.push({
       fin: (rest[0]! & 128) !== 0,
+      compressed: (rest[0]! & 64) !== 0,
       opcode: rest[0]! & 15,
       payload: rest.subarray(at, at + length),
     })

@@ -1,4 +1,4 @@
-import type { TextSocket } from "../socket.ts"
+import { type TextSocket, worthCompressing } from "../socket.ts"
 import type { SocketMember } from "./world.ts"
 
 export interface OutgoingOptions {
@@ -126,7 +126,7 @@ export class Outgoing {
   flush(): void {
     const client = this.#client
     if (client === undefined) return
-    for (const text of this.#waiting.slice(this.#first)) client.send(text)
+    for (const text of this.#waiting.slice(this.#first)) client.send(text, worthCompressing(text.length))
     this.#empty()
   }
 
@@ -151,7 +151,7 @@ export class Outgoing {
   #give(client: TextSocket, text: string): void {
     this.#sent += text.length
     // 0: it could not be taken, so the order would have a hole.
-    if (client.send(text) === 0) this.#options.onOverflow()
+    if (client.send(text, worthCompressing(text.length)) === 0) this.#options.onOverflow()
     else this.#probe(client)
   }
 

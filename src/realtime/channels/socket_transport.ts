@@ -1,6 +1,6 @@
 import type { Principal } from "../../identity/principal.ts"
 import { byteLength } from "../downlink.ts"
-import type { ClientSocket, SocketHandler, TextSocket } from "../socket.ts"
+import { type ClientSocket, type SocketHandler, type TextSocket, worthCompressing } from "../socket.ts"
 import type { FrameCodec } from "./message_pack.ts"
 import { BURST_BYTES, Outgoing } from "./outgoing.ts"
 import { CLOSE_CODES, type CloseCode, mayReconnect } from "./protocol.ts"
@@ -160,7 +160,10 @@ export class SocketTransport implements SocketHandler {
 
 /** A socket that is sent what the texts say, in the codec's frames. */
 const encoding = (client: ClientSocket, { encode }: FrameCodec): TextSocket => ({
-  send: (text) => client.send(encode(text)),
+  send(text) {
+    const frame = encode(text)
+    return client.send(frame, worthCompressing(frame.byteLength))
+  },
   getBufferedAmount: () => client.getBufferedAmount(),
   subscribe: (topic) => void client.subscribe(topic),
   unsubscribe: (topic) => void client.unsubscribe(topic),
