@@ -111,3 +111,12 @@ test("a text that is sent to many is written once", () => {
   expect(decode(first)).toBe(text)
   expect(decode(other)).toBe('{"id":1,"result":{}}')
 })
+
+test("half a character, which JSON can say, never makes a frame that is no UTF-8", () => {
+  const text = String.raw`{"a":"x\ud800y\\ud800\udc00","\udfff":"\ud83d\ude00 \u0041"}`
+  expect(JSON.parse(decode(pack(text))!)).toEqual({ a: "x\ufffdy\\ud800\ufffd", "\ufffd": "😀 A" })
+  expect(JSON.parse(decode(pack(JSON.stringify(["\ud800".repeat(80), "\ud800"])))!)).toEqual([
+    "\ufffd".repeat(80),
+    "\ufffd",
+  ])
+})

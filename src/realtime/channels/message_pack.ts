@@ -33,10 +33,18 @@ export function createMessagePack(): FrameCodec {
     encode(text) {
       // What is published goes to many, one after another.
       if (text !== lastText) {
-        lastFrame = encoder.encode(JSON.parse(text))
+        lastFrame = encoder.encode(JSON.parse(text.includes("\\ud") ? wellFormed(text) : text))
         lastText = text
       }
       return lastFrame
     },
   }
 }
+
+/** The escapes of a JSON text; of two halves of a character that belong together, both. */
+const ESCAPE = /\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}|\\./gi
+const ESCAPE_CHARS = 6
+
+/** Half a character, which JSON can say, is no UTF-8: it would be a frame that clients cannot read. */
+const wellFormed = (text: string): string =>
+  text.replace(ESCAPE, (found) => (found.length === ESCAPE_CHARS ? "\ufffd" : found))
