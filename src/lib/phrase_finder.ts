@@ -1,4 +1,4 @@
-import { foldText, isInWord } from "./fold_text.ts"
+import { type FoldedText, foldText, isInWord, type Symbols } from "./fold_text.ts"
 
 /** A phrase was found: its place in the list the finder was made of, and where it is in the original text. */
 export type OnPhrase = (phrase: number, start: number, end: number) => void
@@ -20,24 +20,13 @@ interface Phrase {
   readonly open: boolean
 }
 
-/**
- * Finds words and phrases in texts, as people compare them (see `foldText`), at the edges of words; a `*` at the end of a
- * phrase takes any ending. All phrases at once, in time linear in the text, whatever it holds (Aho and Corasick, 1975).
- */
-export class PhraseFinder {
+/** Finds phrases that are folded in one way; each by where it ends. */
+class Automaton {
   readonly #nodes: Node[] = [newNode()]
   /** By the node's `phrase`: the same text may stand for several. */
   readonly #phrases: Phrase[][] = []
 
-  /** Phrases that fold to nothing are never found: see `isPhrase`. */
-  constructor(phrases: readonly string[]) {
-    for (const [index, phrase] of phrases.entries()) this.#add(phrase, index)
-    this.#link()
-  }
-
-  /** Tells of every place, by where it ends; all of them, or whoever writes a text could hide one behind others. */
-  find(original: string, onFound: OnPhrase): void {
-    const { text, from, to } = foldText(original)
+  find({ text, from, to }: FoldedText, onFound: OnPhrase): void {
     let at = 0
     for (let i = 0; i < text.length; i++) {
       const unit = text[i]!
@@ -54,9 +43,8 @@ export class PhraseFinder {
     }
   }
 
-  #add(phrase: string, index: number): void {
-    const { text, open } = partsOf(phrase)
-    if (text === "") return
+  /** All of them before `link`. */
+  add(text: string, open: boolean, index: number): void {
     let at = 0
     for (let i = 0; i < text.length; i++) {
       const { next } = this.#nodes[at]!
@@ -73,7 +61,7 @@ export class PhraseFinder {
   }
 
   /** Breadth first: what a node falls back to is nearer to the root, and done before it. */
-  #link(): void {
+  link(): void {
     const queue = [0]
     for (const at of queue) {
       for (const [unit, to] of this.#nodes[at]!.next) {
@@ -89,11 +77,50 @@ export class PhraseFinder {
   }
 }
 
+/**
+ * Finds words and phrases in texts, as people compare them (see `foldText`), at the edges of words; a `*` at the end of a
+ * phrase takes any ending. All phrases at once, in time linear in the text, whatever it holds (Aho and Corasick, 1975).
+ */
+export class PhraseFinder {
+  /** A text is read once for phrases that hold a symbol (`🔪`, `c++`), and once for the others, if there are any. */
+  readonly #automata = new Map<Symbols, Automaton>()
+
+  /** Phrases that fold to nothing are never found: see `isPhrase`. */
+  constructor(phrases: readonly string[]) {
+    for (const [index, phrase] of phrases.entries()) {
+      const { text, open, symbols } = partsOf(phrase)
+      if (text === "") continue
+      let automaton = this.#automata.get(symbols)
+      if (automaton === undefined) {
+        automaton = new Automaton()
+        this.#automata.set(symbols, automaton)
+      }
+      automaton.add(text, open, index)
+    }
+    for (const automaton of this.#automata.values()) automaton.link()
+  }
+
+  /** Tells of every place; all of them, or whoever writes a text could hide one behind others. */
+  find(original: string, onFound: OnPhrase): void {
+    for (const [symbols, automaton] of this.#automata) automaton.find(foldText(original, symbols), onFound)
+  }
+}
+
 const newNode = (): Node => ({ next: new Map(), fail: 0, phrase: -1, shorter: 0 })
 
-function partsOf(phrase: string): { readonly text: string; readonly open: boolean } {
+const SYMBOL = /\p{S}/u
+
+interface Parts {
+  /** Folded. */
+  readonly text: string
+  readonly open: boolean
+  readonly symbols: Symbols
+}
+
+function partsOf(phrase: string): Parts {
   const open = phrase.endsWith("*")
-  return { text: foldText(open ? phrase.slice(0, -1) : phrase).text.trimEnd(), open }
+  const { text } = foldText(open ? phrase.slice(0, -1) : phrase, "kept")
+  return { text: text.trimEnd(), open, symbols: SYMBOL.test(text) ? "kept" : "between" }
 }
 
 /** Whether there is something to find. */

@@ -34,6 +34,23 @@ test("[T-3.4] words are found whole, beginnings with a star, and anywhere in scr
   expect(found(["a b", "b", "a b c", "b"], "A B C")).toEqual(["0:A B", "1:B", "3:B", "2:A B C"])
 })
 
+test("[T-3.4] combining marks, control characters and blanks that are no spaces hide no phrase", () => {
+  for (const text of ["k\u0489i\u20ddll myself", "k\u1ab0ill\u1dc4 myself", "k\ufe20ill myself"])
+    expect([text, found(["kill myself"], text).length]).toEqual([text, 1])
+  for (const text of ["k\u0001il\u0000l myself", "kill\u2800myself", "ki\ufff9ll myself", "kill\u0085myself"])
+    expect([text, found(["kill myself"], text).length]).toEqual([text, 1])
+  expect(found(["555"], "5\ufe0f\u20e35\ufe0f\u20e35\ufe0f\u20e3")).toHaveLength(1)
+  // A voiced sound is another letter, and no accent.
+  expect(found(["かき"], "がき")).toEqual([])
+})
+
+test("[T-3.4] emoji and signs between words make no difference, but to phrases that hold some", () => {
+  for (const text of ["kill 🔪 myself", "kill🔪myself", "kill|myself", "kill + myself", "kill~=~myself"])
+    expect([text, found(["kill myself"], text).length]).toEqual([text, 1])
+  expect(found(["c++", "c", "🔪"], "c++ or c🔪")).toEqual(["0:c++", "2:🔪", "1:c", "1:c"])
+  expect(found(["a$$"], "a$$, as")).toEqual(["0:a$$"])
+})
+
 test("a phrase of punctuation alone is none", () => {
   for (const phrase of ["...", " ", "'", "\u200b", "*", "\u0301"]) {
     expect(isPhrase(phrase)).toBe(false)
