@@ -207,6 +207,28 @@ test("the bytes that wait are bounded, too", async () => {
   expect(count("full")).toBe(2)
 })
 
+test("what waits of a channel counts for the namespace it came by, though another has taken its prefix meanwhile", async () => {
+  const { channels, answers, count, pass } = await createForwarding()
+  const renamed = (name: string) =>
+    channels.apply({
+      namespaces: {
+        [name]: { prefix: "chat:", subscribe: {}, publish: {}, forward: { ...HOOK, max_queue: 1 } },
+      },
+    })
+  const ada = channels.user("ada")
+  answers(() => undefined)
+  await ada.ask(publish("old"))
+  renamed("talk")
+  await ada.ask(publish("new"))
+  expect(channels.queued).toEqual({ chat: 1, talk: 1 })
+  answers(() => DELIVERED)
+  await pass(() => count("delivered") === 1 && channels.queued.talk === 0, "both")
+  expect(channels.queued).toEqual({ chat: 0, talk: 0 })
+  await ada.ask(publish("next"))
+  await until(() => channels.counted.filter((each) => each === "talk delivered").length === 2, "the next")
+  expect(channels.counted).not.toContain("talk full")
+})
+
 test("what cannot be delivered for `retry_for` is given up, after an attempt of its own", async () => {
   const { channels, answers, data, count, pass } = await createForwarding({ retry_for: "5s" })
   answers(() => undefined)

@@ -194,8 +194,10 @@ export class ForwardQueue {
     if (line.messages.length > 0) line.backlog.ready.add(line)
   }
 
-  #takeFirst({ messages, backlog, channel }: Line): void {
+  #takeFirst({ messages, channel }: Line): void {
     const { bytes, namespace } = messages.shift()!
+    // Another namespace than the line's where a reload has given the prefix to it.
+    const backlog = this.#backlog(namespace)
     backlog.messages--
     backlog.bytes -= bytes
     this.#options.onQueued(namespace, -1)
