@@ -214,7 +214,11 @@ export const LOG_EVENTS = [
     "error",
     "The control plane said nothing of a safety event in time, of which nobody may have heard; by `source`.",
   ],
-  ["safety.refused", "error", "A safety event was not taken, as too many are `waiting` to be handed on."],
+  [
+    "safety.refused",
+    "error",
+    "A safety event was not taken, as too many are `waiting` to be handed on, in all or of one sender; by `source`.",
+  ],
   ["safety.unfinished", "error", "The gateway stopped with so many `errands` of safety events not done."],
   [
     "safety.not_configured",

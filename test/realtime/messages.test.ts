@@ -75,6 +75,15 @@ test("[T-3.4] a message that is sent again with its key, as there was no answer,
   expect(channels.recorded).toHaveLength(2)
 })
 
+test("[T-3.4] another message with a key that was used hides no event", async () => {
+  const rules = [{ ...RULES[2]!, actions: ["refuse", "escalate"] }]
+  const channels = await createChannels(chat({ rules }), { events: EVENTS })
+  const ada = channels.user("ada")
+  for (const text of ["kill myself, in theory", "I will kill myself now"])
+    await ada.ask(publish({ text }, { key: "k" }))
+  expect(channels.recorded).toHaveLength(2)
+})
+
 test("[T-3.4] messages of services are not asked about, and other namespaces have no policies", async () => {
   const channels = await createChannels({
     namespaces: { chat: { ...OPEN, messages: { rules: [RULES[0]] } }, free: OPEN },

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import type { CallAnswer } from "../../src/realtime/channels/call_service.ts"
 import type { Alarm } from "../../src/realtime/safety/alarm.ts"
 import type { SafetyReport } from "../../src/safety/safety_event.ts"
 import { createChannels } from "../support/channels.ts"
@@ -173,6 +174,50 @@ test("[T-3.4] the death of the worker that calls the service has another one cal
   // What the dead one says later makes no difference.
   never.resolve(undefined)
   expect(channels.desk.waiting).toBe(0)
+})
+
+test("[T-3.4] an event whose key is used again, as it was forgotten, leaves no call that nobody ends", async () => {
+  const pending: ((answer: CallAnswer) => void)[] = []
+  const channels = await start({
+    events: { service: { ...EVENTS.service, give_up_after: "1h" } },
+    call: () => new Promise((resolve) => pending.push(resolve)),
+  })
+  await raise(channels, "k")
+  await until(() => pending.length === 1, "the first call")
+  channels.pass(601_000)
+  await until(() => channels.counted.includes("service failed"), "its end")
+  channels.pass(1000)
+  await until(() => pending.length === 2, "the second call")
+  expect((await raise(channels, "k"))!.duplicate).toBe(false)
+  await until(() => pending.length === 3, "the third call")
+  for (let n = 0; n < 5; n++) {
+    for (const answer of pending.splice(0)) answer({ status: 200, value: undefined })
+    await until(() => channels.counted.includes("service delivered"), "a delivery")
+    channels.pass(1000)
+  }
+  await until(() => {
+    for (const answer of pending.splice(0)) answer({ status: 200, value: undefined })
+    return channels.desk.waiting === 0
+  }, "both deliveries")
+})
+
+test("[T-3.4] one sender whose messages raise events that cannot be handed on leaves room for those of others", async () => {
+  const channels = await start({ events: { service: EVENTS.service }, call: async () => undefined })
+  const say = (id: string) =>
+    channels.workers[0]!.safety.raise(REPORT, {
+      source: "policy:rules",
+      reporter: { id, client: "", requestId: "" },
+      key: undefined,
+    })
+  const all = await Promise.all(Array.from({ length: 1002 }, () => say("mallory")))
+  expect(all.filter((each) => each === undefined)).toHaveLength(2)
+  expect(await say("ada")).toBeDefined()
+  expect(await raise(channels)).toBeDefined()
+  // Once they are given up there is room for the sender, too.
+  await until(() => channels.counted.filter((each) => each === "service failed").length === 1002, "attempts")
+  channels.pass(61_000)
+  await until(() => channels.desk.waiting === 0, "the end of all")
+  expect(await say("mallory")).toBeDefined()
 })
 
 test("[T-3.4] events that cannot be handed on are bounded: beyond, none is taken, until there is room again", async () => {

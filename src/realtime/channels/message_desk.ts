@@ -105,8 +105,8 @@ export class MessageDesk {
     void this.#options.safety.raise(report, {
       source: `policy:${policy}`,
       reporter: { id: user ?? "", client, requestId },
-      // Who sends a message again, as it had no answer, has not said it twice.
-      key: key === undefined ? undefined : `message ${policy} ${channel} ${key}`,
+      // Who sends a message again, as it had no answer, has not said it twice; but must not hide another behind its key.
+      key: key === undefined ? undefined : `message ${policy} ${channel} ${key} ${text}`,
     })
   }
 }

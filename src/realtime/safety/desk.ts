@@ -125,8 +125,10 @@ export class SafetyDesk {
     const id = key === undefined ? newId() : idOf(key)
     const { service, channels, user } = plan
     const errands = channels.length + Number(service !== undefined) + Number(tellOthers !== undefined)
-    if (!this.#handingOn.hasRoom(errands)) {
-      log.error("safety.refused", { waiting: this.waiting })
+    // Who may report is trusted with the whole; whoever may talk is not.
+    const sharer = source === "api" ? "" : `${source} ${reporter.id}`
+    if (!this.#handingOn.hasRoom(errands, sharer)) {
+      log.error("safety.refused", { waiting: this.waiting, source })
       return undefined
     }
     if (!this.#learn(id)) return { id, duplicate: true }
@@ -138,8 +140,8 @@ export class SafetyDesk {
       channels.map(({ channel }) => channel),
     )
     this.#tellAll({ do: "alarm", alarm })
-    if (service !== undefined) this.#startService(event, service, worker)
-    const patient = { event: id, giveUpAfterMs: GIVE_UP_AFTER_MS } as const
+    if (service !== undefined) this.#startService(event, service, sharer, worker)
+    const patient = { event: id, giveUpAfterMs: GIVE_UP_AFTER_MS, sharer } as const
     if (tellOthers !== undefined)
       this.#handingOn.start({ ...patient, to: "gateways", attempt: () => tellOthers(alarm) })
     for (const each of channels) this.#startChannel(each, alarm, patient)
@@ -149,7 +151,7 @@ export class SafetyDesk {
     return { id, duplicate: false }
   }
 
-  #startService(event: SafetyEvent, service: AlarmService, worker: number): void {
+  #startService(event: SafetyEvent, service: AlarmService, sharer: string, worker: number): void {
     const { giveUpAfterMs, ...call } = service
     const { workers } = this.#options
     const { id } = event
@@ -157,6 +159,7 @@ export class SafetyDesk {
       event: id,
       to: "service",
       giveUpAfterMs,
+      sharer,
       // The worker that was told first knows the service; another may be alive where that one is not.
       attempt: (attempts) => this.#call((worker + attempts) % workers, id, call, serviceView(event)),
     })
@@ -165,7 +168,7 @@ export class SafetyDesk {
   #startChannel(
     each: AlarmChannel,
     { id, text }: Alarm,
-    patient: Pick<Errand, "event" | "giveUpAfterMs">,
+    patient: Pick<Errand, "event" | "giveUpAfterMs" | "sharer">,
   ): void {
     const { publish } = this.#options
     // The same that the push holds.
@@ -184,6 +187,8 @@ export class SafetyDesk {
       this.#calls.delete(id)
       resolve(taken)
     }
+    // Another event with this id may be under way, where its key was used again after so long that it was forgotten.
+    this.#calls.get(id)?.over(false)
     this.#calls.set(id, { worker, until: this.#options.now() + call.timeout + REPORT_MS, over })
     this.#tellOne(worker, { do: "call", id, call, event })
     return promise

@@ -10,6 +10,8 @@ export interface Errand {
   readonly event: string
   readonly to: Receiver
   readonly giveUpAfterMs: number
+  /** In whose share of the errands it is; "": in nobody's. */
+  readonly sharer: string
   /** Whether it was taken. Never rejects. */
   readonly attempt: (attempts: number) => Promise<boolean>
 }
@@ -29,6 +31,8 @@ export interface HandingOnOptions {
 
 /** Errands at a time; beyond, no further event is taken. */
 const MAX_ERRANDS = 10_000
+/** Of one sharer, so that nobody keeps out the events of all others. */
+const MAX_OF_ONE = 1000
 const FIRST_PAUSE_MS = 1000
 const LONGEST_PAUSE_MS = 15_000
 
@@ -36,6 +40,8 @@ const LONGEST_PAUSE_MS = 15_000
 export class HandingOn {
   readonly #options: HandingOnOptions
   readonly #waiting = new Set<Waiting>()
+  /** How many of them are whose. */
+  readonly #shares = new Map<string, number>()
 
   constructor(options: HandingOnOptions) {
     this.#options = options
@@ -45,15 +51,17 @@ export class HandingOn {
     return this.#waiting.size
   }
 
-  /** Whether so many more may come. */
-  hasRoom(errands: number): boolean {
-    return this.#waiting.size + errands <= MAX_ERRANDS
+  /** Whether so many more may come from there. */
+  hasRoom(errands: number, sharer: string): boolean {
+    if (this.#waiting.size + errands > MAX_ERRANDS) return false
+    return sharer === "" || (this.#shares.get(sharer) ?? 0) + errands <= MAX_OF_ONE
   }
 
   start(errand: Errand): void {
     const since = this.#options.now()
     const waiting: Waiting = { errand, since, attempts: 0, running: false, dueAt: since }
     this.#waiting.add(waiting)
+    this.#share(errand, 1)
     void this.#try(waiting)
   }
 
@@ -70,14 +78,26 @@ export class HandingOn {
     const taken = await errand.attempt(waiting.attempts++)
     waiting.running = false
     if (taken) {
-      this.#waiting.delete(waiting)
+      this.#done(waiting)
       onResult(errand, "delivered", waiting.attempts)
       return
     }
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(waiting.attempts - 1, 10), LONGEST_PAUSE_MS)
     waiting.dueAt = now() + pause
     const over = waiting.dueAt - since > errand.giveUpAfterMs
-    if (over) this.#waiting.delete(waiting)
+    if (over) this.#done(waiting)
     onResult(errand, over ? "given_up" : "failed", waiting.attempts)
+  }
+
+  #done(waiting: Waiting): void {
+    this.#waiting.delete(waiting)
+    this.#share(waiting.errand, -1)
+  }
+
+  #share({ sharer }: Errand, change: 1 | -1): void {
+    if (sharer === "") return
+    const share = (this.#shares.get(sharer) ?? 0) + change
+    if (share === 0) this.#shares.delete(sharer)
+    else this.#shares.set(sharer, share)
   }
 }
