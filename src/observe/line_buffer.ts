@@ -1,3 +1,5 @@
+const LF = 10
+
 export interface LineBufferOptions {
   /**
    * Writes a batch of whole lines. A promise means the output is busy until it settles; until then lines wait
@@ -14,12 +16,24 @@ export interface LineBufferOptions {
   readonly flushMs?: number
 }
 
+/** What is put together for one batch; a longer line goes its own way. */
+const BATCH_BYTES = 128 * 1024
+/** A UTF-16 code unit has at most so many bytes of UTF-8. */
+const MOST_BYTES = 3
+
 /**
  * Lines on their way to a slow output, written in batches so that a request costs an append. At most one batch
  * is being written. What is in the buffer when the process is killed is lost.
  */
 export class LineBuffer {
   readonly #options: Required<LineBufferOptions>
+  /**
+   * The end of what waits, as UTF-8. Appending to a string would be a copy less, but leaves all the pieces that lines
+   * are put together from to the collector, and putting thousands of them together later takes far longer.
+   */
+  readonly #bytes = Buffer.allocUnsafe(BATCH_BYTES)
+  #end = 0
+  /** What came before `#bytes`: only while the output is busy. */
   #text = ""
   #lines = 0
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -31,16 +45,19 @@ export class LineBuffer {
 
   /** Takes one line without its line end. Never throws, never waits. */
   append(line: string): void {
-    if (this.#text.length + line.length >= this.#options.maxLength) {
+    if (this.#length + line.length >= this.#options.maxLength) {
       this.#options.onDropped(1)
       return
     }
-    // One concatenation after the other: the engine keeps a rope and flattens it once, when it is written.
-    this.#text += line
-    this.#text += "\n"
+    if (this.#end + line.length * MOST_BYTES >= BATCH_BYTES) this.#spill()
+    if (line.length * MOST_BYTES >= BATCH_BYTES) this.#text += `${line}\n`
+    else {
+      this.#end += this.#bytes.utf8Write(line, this.#end)
+      this.#bytes[this.#end++] = LF
+    }
     this.#lines++
     if (this.#writing !== undefined) return
-    if (this.#text.length >= this.#options.flushLength) this.#write()
+    if (this.#length >= this.#options.flushLength) this.#write()
     else this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs)
   }
 
@@ -59,6 +76,7 @@ export class LineBuffer {
   #write(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#spill()
     const batch = this.#text
     const lines = this.#lines
     this.#text = ""
@@ -76,10 +94,20 @@ export class LineBuffer {
     }
   }
 
+  /** About the characters that wait. */
+  get #length(): number {
+    return this.#text.length + this.#end
+  }
+
+  #spill(): void {
+    this.#text += this.#bytes.utf8Slice(0, this.#end)
+    this.#end = 0
+  }
+
   #written(lost: number): void {
     this.#writing = undefined
     if (lost > 0) this.#options.onDropped(lost)
-    if (this.#text.length >= this.#options.flushLength) this.#write()
+    if (this.#length >= this.#options.flushLength) this.#write()
     else if (this.#lines > 0) this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs)
   }
 }

@@ -39,6 +39,19 @@ test("a full batch is written without waiting for the timer", () => {
   expect(batches).toEqual(["12345\n67890\n"])
 })
 
+test("long lines and every alphabet come out as they went in, in order", async () => {
+  const batches: string[] = []
+  const buffer = new LineBuffer({
+    write: (batch) => void batches.push(batch),
+    onDropped: () => undefined,
+    flushLength: 1_000_000,
+  })
+  const lines = ["żółć 你好 😀", "x".repeat(90_000), "é".repeat(40_000), "y".repeat(30_000), "end"]
+  for (const line of lines) buffer.append(line)
+  await buffer.flush()
+  expect(batches.join("")).toBe(lines.map((line) => `${line}\n`).join(""))
+})
+
 test("a lone line is written after the flush time", async () => {
   const written = Promise.withResolvers<string>()
   const buffer = new LineBuffer({ write: written.resolve, onDropped: () => undefined, flushMs: 1 })
