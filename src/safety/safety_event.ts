@@ -12,7 +12,7 @@ export const CategorySchema = Type.String({
   description: "What it is, such as `self_harm`; lower-case letters, digits, `_`, `.` and `-`.",
 })
 
-/** Characters of a message that goes with an event; what is longer is cut off. */
+/** Characters of a message that goes with an event; of what policies report, what is longer is cut off. */
 export const MAX_MESSAGE_CHARS = 8192
 /** Bytes of `details` as JSON. */
 export const MAX_DETAILS_BYTES = 8192
@@ -22,13 +22,18 @@ export const MAX_REPORT_BYTES = 65_536
 const text = (maxLength: number, description: string) =>
   Type.Optional(Type.String({ minLength: 1, maxLength, description }))
 
+/** What goes on record: stores keep no NUL and no half characters. */
+const NAME = "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$"
+const name = (maxLength: number, description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength, pattern: NAME, description }))
+
 /** What can be reported: the body of the endpoint. */
 export const ReportSchema = strictObject({
   category: CategorySchema,
   severity: SeveritySchema,
-  user: text(256, "Id of the user it is about: all connections of the user are told."),
-  session: text(128, "The session it is about, in the reporter's words."),
-  channel: text(128, "The channel it happened in."),
+  user: name(256, "Id of the user it is about: all connections of the user are told."),
+  session: name(128, "The session it is about, in the reporter's words."),
+  channel: name(128, "The channel it happened in."),
   message: text(MAX_MESSAGE_CHARS, "What was said. Goes to the service only: to no channel, log or record."),
   details: Type.Optional(
     Type.Record(Type.String({ maxLength: 64 }), Type.Unknown(), {

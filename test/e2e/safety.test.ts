@@ -110,6 +110,9 @@ test("[T-3.4] hostile reports are refused, and the event reaches nobody", async 
     [{ ...REPORT, category: "Bad Category\r\n" }, 422],
     [{ ...REPORT, user: "" }, 422],
     [{ ...REPORT, user: 7 }, 422],
+    // What a store could not keep, so that there would be no record.
+    [{ ...REPORT, user: "a\u0000" }, 422],
+    [{ ...REPORT, session: "\ud83d" }, 422],
     [{ ...REPORT, more: 1 }, 422],
     [{ ...REPORT, details: { a: "x".repeat(9000) } }, 422],
     [{ ...REPORT, message: "x".repeat(9000) }, 422],
