@@ -1,4 +1,4 @@
-import { serveFloor } from "./contenders/serve_floor.ts"
+import { byteFloor, serveFloor } from "./contenders/floors.ts"
 import { GATEHOUSES, JAVASCRIPT, JSON_REQUEST, OURS, PLAIN, PRODUCTS, sideBySide } from "./side_by_side.ts"
 
 /** Plain proxying of a small JSON by one worker, beside its peers. */
@@ -6,7 +6,7 @@ export const plain = (): Promise<boolean> =>
   sideBySide({
     name: "plain",
     title: "plain proxying of a small JSON",
-    contenders: [...GATEHOUSES, ...PRODUCTS, ...JAVASCRIPT, serveFloor],
+    contenders: [...GATEHOUSES, ...PRODUCTS, ...JAVASCRIPT, serveFloor, byteFloor],
     job: PLAIN,
     asked: JSON_REQUEST,
     connections: [64, 256],
@@ -15,7 +15,9 @@ export const plain = (): Promise<boolean> =>
       { of: OURS, to: "nginx", must: 1.1, goal: 0.95 },
       { of: OURS, to: "Caddy", must: 0.35 },
     ],
-    notes: ["the floor is no product: it checks nothing and forwards no header"],
+    notes: [
+      "the floors are no products: they check nothing; they tell what the runtime and the kernel take before any work is done",
+    ],
   })
 
 if (import.meta.main) process.exit((await plain()) ? 0 : 1)
