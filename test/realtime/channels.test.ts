@@ -212,7 +212,7 @@ test("[T-3.5] a publication nobody acknowledges becomes a dead letter, and those
 
 test("[T-3.5] a subscriber that comes too late is told, on record, and goes on with what there is", async () => {
   const channels = await createChannels({
-    namespaces: { chat: { ...ACCESS, delivery: "at_least_once", history: { size: 2 } } },
+    namespaces: { talk: { prefix: "chat:", ...ACCESS, delivery: "at_least_once", history: { size: 2 } } },
   })
   const [reader, writer] = [channels.user("reader", 0), channels.user("writer", 1)]
   await reader.ask(subscribe)
@@ -223,6 +223,7 @@ test("[T-3.5] a subscriber that comes too late is told, on record, and goes on w
   expect(result.recovered).toBe(false)
   expect(dataOf(result.publications)).toEqual(["c", "d"])
   expect(await channels.store.deadLetters(CHANNEL, 10)).toMatchObject([{ offset: 1, reason: "gone" }])
+  expect(channels.counted).toContain("talk gone")
 })
 
 test("only what was sent can be acknowledged, and only where it is asked for", async () => {

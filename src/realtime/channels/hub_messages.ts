@@ -59,6 +59,7 @@ export type HubCommand =
   | {
       readonly do: "subscribe"
       readonly channel: string
+      readonly namespace: string
       readonly since: Position | undefined
       readonly limit: number
       readonly bytes: number

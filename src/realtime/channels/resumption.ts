@@ -93,12 +93,12 @@ export class Resumption {
 
   /** What the subscriber was to get next is gone: it goes on with the oldest there is. */
   async #skipGone(
-    command: Pick<Of<"subscribe">, "channel" | "limit" | "bytes" | "retention">,
+    command: Pick<Of<"subscribe">, "channel" | "namespace" | "limit" | "bytes" | "retention">,
     subscriber: string,
     since: Position,
   ): Promise<Found & { readonly cursor: Position }> {
     const { store, wallClock, onBuried, log } = this.#options
-    const { channel } = command
+    const { channel, namespace } = command
     const { epoch, offset } = (await readHistory(store, { ...command, since: undefined, limit: 1 })).position
     const start = { epoch, offset: 0 }
     const found = await readHistory(store, { ...command, since: start })
@@ -113,7 +113,7 @@ export class Resumption {
       reason: "gone",
       at: wallClock(),
     })
-    onBuried(channel.slice(0, channel.indexOf(":")), "gone")
+    onBuried(namespace, "gone")
     log.warn("realtime.gone", { channel, subscriber, offset: since.offset + 1, next: first })
     const cursor = await store.acknowledge(channel, subscriber, { epoch, offset: first - 1 })
     return { ...found, cursor: positionOf(cursor) }

@@ -55,6 +55,7 @@ export class Rooms {
     const answer = await this.#options.link.ask({
       do: "subscribe",
       channel,
+      namespace: namespace.name,
       since,
       limit: MAX_PUBLICATIONS,
       bytes: this.batchBytes,
