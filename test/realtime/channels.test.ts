@@ -261,6 +261,22 @@ test("a connection ends when its token does, unless it was refreshed by one of t
   expect(fresh.closed()).toBe(0)
 })
 
+test("an idempotency key is the sender's own, whatever ids and keys are made of", async () => {
+  const channels = await createChannels(CHAT)
+  const senders = [
+    [makePrincipal({ id: "a" }), "b:c"],
+    [makePrincipal({ id: "a:b" }), "c"],
+    [makePrincipal({ id: "a", kind: "service" }), "b:c"],
+  ] as const
+  const results: boolean[] = []
+  for (const round of [1, 2])
+    for (const [principal, key] of senders) {
+      const { result } = await channels.connect(0, principal).ask({ ...publish(round), key })
+      results.push(result.duplicate)
+    }
+  expect(results).toEqual([false, false, false, true, true, true])
+})
+
 test("connections are counted by user, by address and in all, over all workers", async () => {
   const limits = { max_connections: 4, max_connections_per_user: 2, max_connections_per_ip: 3 }
   const channels = await createChannels({ ...CHAT, ...limits })

@@ -85,7 +85,7 @@ export function realtimeAdminRoutes({ hub, config, record }: RealtimeAdminDeps):
           do: "publish",
           channel,
           namespace: namespace.name,
-          // No caller has an empty id.
+          // Callers' keys begin with what they are.
           request: { data: text, publisher: undefined, key: key === undefined ? undefined : `:${key}` },
           retention: namespace.retention,
           forward: forward?.from === "everybody" ? forwardOrder(forward, origin) : undefined,

@@ -10,6 +10,7 @@ import type { FrameCodec } from "../../realtime/channels/message_pack.ts"
 import type { Namespace } from "../../realtime/channels/namespaces.ts"
 import { ERRORS, type ErrorCode, MAX_PUBLICATIONS, SUBPROTOCOLS } from "../../realtime/channels/protocol.ts"
 import type { Realtime } from "../../realtime/channels/realtime.ts"
+import { senderKey } from "../../realtime/channels/sender_key.ts"
 import { checkHandshake } from "../../realtime/handshake.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 import { answerEvents } from "./event_stream.ts"
@@ -142,7 +143,7 @@ async function publish(
   const result = await realtime.publish(namespace, channel, message.data, {
     principal: caller,
     publisher: caller.kind === "user" ? { user: caller.id } : undefined,
-    key: key === undefined ? undefined : `${caller.id}:${key}`,
+    key: senderKey(key, caller, ""),
     requestId: exchange.id,
   })
   if (typeof result === "string") return notPublished(result, namespace)

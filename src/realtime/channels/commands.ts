@@ -5,6 +5,7 @@ import type { Namespace } from "./namespaces.ts"
 import type { Command, CommandOf, Member } from "./protocol.ts"
 import { errorText, replyText, subscribedText } from "./replies.ts"
 import type { Subscriber, Subscription } from "./room.ts"
+import { senderKey } from "./sender_key.ts"
 import type { RealtimeWorld } from "./world.ts"
 
 /** A session as its commands see it. */
@@ -133,7 +134,7 @@ async function publish(
   const result = await world.publish(namespace, channel, data, {
     principal,
     publisher: principal?.kind === "user" ? { user: principal.id } : undefined,
-    key: key === undefined ? undefined : `${principal?.id ?? clientId}:${key}`,
+    key: senderKey(key, principal, clientId),
   })
   if (typeof result === "string") return errorText(id, result)
   if ("refused" in result) return errorText(id, result.refused, result.reason)

@@ -36,7 +36,7 @@ export interface PublishOptions {
   /** `undefined`: the gateway, or somebody unknown. */
   readonly principal: Principal | undefined
   readonly publisher: Publisher | undefined
-  /** Idempotency key, with the publisher's id before it. */
+  /** Idempotency key, as `senderKey` gives it. */
   readonly key: string | undefined
   /** Address of the client, where it is known. */
   readonly client?: string
