@@ -4,7 +4,11 @@ import { type FoldedText, foldText, isInWord, type Symbols } from "./fold_text.t
 export type OnPhrase = (phrase: number, start: number, end: number) => void
 
 interface Node {
-  readonly next: Map<string, number>
+  /** What its first child is reached by, and that child; 0: it has none. Most nodes have no more than one. */
+  unit: string
+  child: number
+  /** The other children. */
+  more: Map<string, number> | undefined
   /** Longest other beginning of a phrase the text ends with here. */
   fail: number
   /** Phrase that ends here; -1: none. */
@@ -30,8 +34,7 @@ class Automaton {
     let at = 0
     for (let i = 0; i < text.length; i++) {
       const unit = text[i]!
-      while (at > 0 && !this.#nodes[at]!.next.has(unit)) at = this.#nodes[at]!.fail
-      at = this.#nodes[at]!.next.get(unit) ?? 0
+      at = this.#next(at, unit)
       for (let node = at; node > 0; node = this.#nodes[node]!.shorter) {
         const { phrase } = this.#nodes[node]!
         if (phrase < 0) continue
@@ -47,11 +50,12 @@ class Automaton {
   add(text: string, open: boolean, index: number): void {
     let at = 0
     for (let i = 0; i < text.length; i++) {
-      const { next } = this.#nodes[at]!
-      let after = next.get(text[i]!)
-      if (after === undefined) {
+      const node = this.#nodes[at]!
+      const unit = text[i]!
+      let after = childOf(node, unit)
+      if (after === 0) {
         after = this.#nodes.push(newNode()) - 1
-        next.set(text[i]!, after)
+        addChild(node, unit, after)
       }
       at = after
     }
@@ -64,15 +68,25 @@ class Automaton {
   link(): void {
     const queue = [0]
     for (const at of queue) {
-      for (const [unit, to] of this.#nodes[at]!.next) {
-        let fail = this.#nodes[at]!.fail
-        while (fail > 0 && !this.#nodes[fail]!.next.has(unit)) fail = this.#nodes[fail]!.fail
-        const back = at === 0 ? 0 : (this.#nodes[fail]!.next.get(unit) ?? 0)
-        const node = this.#nodes[to]!
-        node.fail = back
-        node.shorter = this.#nodes[back]!.phrase >= 0 ? back : this.#nodes[back]!.shorter
-        queue.push(to)
-      }
+      const { unit, child, more, fail } = this.#nodes[at]!
+      if (child !== 0) queue.push(this.#linkChild(child, at === 0 ? 0 : this.#next(fail, unit)))
+      for (const [other, to] of more ?? NO_MORE)
+        queue.push(this.#linkChild(to, at === 0 ? 0 : this.#next(fail, other)))
+    }
+  }
+
+  #linkChild(to: number, back: number): number {
+    const node = this.#nodes[to]!
+    node.fail = back
+    node.shorter = this.#nodes[back]!.phrase >= 0 ? back : this.#nodes[back]!.shorter
+    return to
+  }
+
+  /** The node after one more character. */
+  #next(from: number, unit: string): number {
+    for (let at = from; ; at = this.#nodes[at]!.fail) {
+      const after = childOf(this.#nodes[at]!, unit)
+      if (after !== 0 || at === 0) return after
     }
   }
 }
@@ -106,7 +120,23 @@ export class PhraseFinder {
   }
 }
 
-const newNode = (): Node => ({ next: new Map(), fail: 0, phrase: -1, shorter: 0 })
+const NO_MORE: ReadonlyMap<string, number> = new Map()
+
+const newNode = (): Node => ({ unit: "", child: 0, more: undefined, fail: 0, phrase: -1, shorter: 0 })
+
+/** 0: there is none, as the root is nobody's. */
+const childOf = (node: Node, unit: string): number =>
+  node.unit === unit ? node.child : (node.more?.get(unit) ?? 0)
+
+function addChild(node: Node, unit: string, child: number): void {
+  if (node.child === 0) {
+    node.unit = unit
+    node.child = child
+  } else {
+    node.more ??= new Map()
+    node.more.set(unit, child)
+  }
+}
 
 const SYMBOL = /\p{S}/u
 
