@@ -109,6 +109,14 @@ test("[T-3.4] a service sees messages before they are published: lets through, e
   expect(ada.of("publication").map(({ data }) => data)).toEqual(["one", "polite", "last"])
 })
 
+test("what a service makes of a message may be no longer than any other message", async () => {
+  const channels = await createChannels(
+    { namespaces: { chat: { publish: {}, max_message: 1024, screen: JUDGE } } },
+    { call: async () => ({ status: 200, value: { data: "x".repeat(1025) } }) },
+  )
+  expect((await channels.user("ada").ask(publish("short"))).error?.code).toBe("TOO_LARGE")
+})
+
 test("methods of rpc are answered by services, for callers who may", async () => {
   const channels = await createChannels(
     { rpc: { sum: JUDGE, secret: { ...JUDGE, roles: ["admin"] }, fails: JUDGE } },
