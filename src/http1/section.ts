@@ -1,3 +1,4 @@
+import { isLarge } from "../lib/free_bytes.ts"
 import type { Fields, NameSet } from "./fields.ts"
 
 const NONE: readonly string[] = Object.freeze([])
@@ -24,7 +25,7 @@ export class Section implements Fields {
   /** Other names in `connection`, in lower case: fields that must not be forwarded (RFC 9110 section 7.6.1). */
   readonly nominated: readonly string[]
 
-  readonly #bytes: Buffer
+  #bytes: Buffer
   readonly #names: readonly string[]
   /** Three positions a line: its start, its value's start and end. Lines follow each other without a gap. */
   readonly #marks: readonly number[]
@@ -58,6 +59,16 @@ export class Section implements Fields {
       this.keepAlive = options.includes("keep-alive")
       this.nominated = options.filter((name) => name !== "" && name !== "close" && name !== "keep-alive")
     }
+  }
+
+  /**
+   * Keeps a copy of the head where `body` is in one large piece of memory with it: that can then be given back when
+   * the body is sent, and does not stay until the collector comes round. False: there is nothing to gain.
+   */
+  letGoOf(body: Uint8Array): boolean {
+    if (body.buffer !== this.#bytes.buffer || !isLarge(body.buffer.byteLength)) return false
+    this.#bytes = Buffer.from(this.#bytes.subarray(0, this.end))
+    return true
   }
 
   /** How many lines there are. */

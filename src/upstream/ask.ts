@@ -58,6 +58,8 @@ export interface AskedResponse {
   readonly fields: Section
   /** `undefined` for HEAD, 204 and 304; a `Uint8Array` when the whole body came with the head. */
   readonly body: Body
+  /** Nobody else has the memory around the body: it may be given back when that is sent. */
+  readonly owned?: boolean
 }
 
 export interface AskedFailure {

@@ -221,9 +221,11 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     const first = some ? takeOut(bytes, decoder.start, decoder.end) : EMPTY
     this.#persistent = head.persistent && end === bytes.length
     if (decoder === undefined || decoder.done) {
+      const body = decoder === undefined ? undefined : first
+      const owned = fields.letGoOf(first)
       this.#release()
       ask.request.finished("complete")
-      ask.answer({ kind: "response", status, fields, body: decoder === undefined ? undefined : first })
+      ask.answer({ kind: "response", status, fields, body, owned })
       return
     }
     const body = new FedBody(this, fields.contentLength)

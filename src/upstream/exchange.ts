@@ -82,6 +82,8 @@ export interface Answer {
   readonly status: number
   readonly fields: Fields
   readonly body: Body
+  /** The memory around the body may be given back when it is sent: nobody else has it. */
+  readonly owned?: boolean
 }
 
 const NONE: readonly string[] = Object.freeze([])

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test"
 import fc from "fast-check"
 import { MAX_RESPONSE_FIELDS, parseResponseHead, type ResponseHead } from "../../src/http1/head.ts"
+import { freeAround } from "../../src/lib/free_bytes.ts"
+import { takeOut } from "../../src/lib/take_out.ts"
 import { HeadReader } from "../../src/upstream/head_reader.ts"
 
 const bytes = (text: string) => Buffer.from(text, "latin1")
@@ -35,6 +37,28 @@ test("a head gives status, version, end and fields with names in lower case", ()
     "set-cookie",
     "b=2",
   ])
+})
+
+test("a head lets go of the large read it came in, and is whole afterwards", () => {
+  const bytes = Buffer.alloc(20_000, "x")
+  bytes.write(ONE)
+  const head = parseResponseHead(bytes, 16_384) as ResponseHead
+  const body = takeOut(bytes, head.headEnd, bytes.length)
+  expect(head.fields.letGoOf(body)).toBe(true)
+  freeAround(body)
+  expect([body.length, bytes.length]).toEqual([0, 0])
+  expect(head.fields.get("x-two")).toBe("1, 2")
+  const out = Buffer.alloc(200)
+  const end = head.fields.copy(out, 0, new Set(["server", "x-two"]))
+  expect(out.latin1Slice(0, end)).toBe("set-cookie: a=1\r\nSet-Cookie: b=2\r\n")
+})
+
+test("what is small, or lies elsewhere than its head, is left alone", () => {
+  const { fields, headEnd } = complete(`${ONE}body`)
+  expect(fields.letGoOf(new Uint8Array(20_000))).toBe(false)
+  const small = Buffer.from(`${ONE}${"x".repeat(2000)}`)
+  const head = parseResponseHead(small, 16_384) as ResponseHead
+  expect(head.fields.letGoOf(takeOut(small, headEnd, small.length))).toBe(false)
 })
 
 test("values are opaque bytes, decoded as latin1", () => {

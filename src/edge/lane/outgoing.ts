@@ -4,6 +4,7 @@ import { LAST_CHUNK } from "../../http1/framing.ts"
 import { writeResponseHead } from "../../http1/response_head.ts"
 import { lengthLine } from "../../http1/text.ts"
 import type { Writer } from "../../http1/writer.ts"
+import { freeAround } from "../../lib/free_bytes.ts"
 import type { Answer, Exchange } from "../../upstream/exchange.ts"
 import type { LaneOwner } from "./owner.ts"
 
@@ -132,6 +133,7 @@ export class Outgoing implements BodySink {
     if (length <= ONE_WRITE_BYTES) {
       if (body !== undefined) SCRATCH.set(body, head)
       this.#writer.write(SCRATCH, 0, head + length)
+      if (body !== undefined && exchange.answer!.owned === true) freeAround(body)
     } else {
       this.#writer.write(SCRATCH, 0, head)
       this.#writer.write(body!, 0, length)
