@@ -176,15 +176,17 @@ export class Upstreams {
     for (const [service, { limiter }] of this.#limiters) yield [service, limiter.limit]
   }
 
-  /** Every instance with connections, also those config has dropped a short while ago. */
+  /** Every instance of the services as they are; not those that have left, whose connections are kept for a while. */
   *instances(): Generator<Instance> {
     for (const instances of this.#kept.values()) for (const { instance } of instances.values()) yield instance
-    for (const { kept } of this.#retired.values()) yield kept.instance
   }
 
   /** Closes what is idle; exchanges under way finish. */
   close(): void {
-    for (const { timer } of this.#retired.values()) clearTimeout(timer)
+    for (const { timer, kept } of this.#retired.values()) {
+      clearTimeout(timer)
+      kept.instance.pool.close()
+    }
     for (const instance of this.instances()) instance.pool.close()
     this.#kept.clear()
     this.#retired.clear()

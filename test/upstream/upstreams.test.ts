@@ -106,6 +106,8 @@ test("[T-6.1] an instance that comes back within a minute has its connections st
   const first = apply({ s: { instances: [A, B] } }).services.get("s")!
   for (let round = 0; round < 5; round++) {
     apply({ s: { instances: [B] } })
+    // Who has left is no series of anybody.
+    expect([...upstreams.instances()].map(({ url }) => url)).toEqual([B])
     apply({ s: { instances: [A, B] } })
   }
   const last = apply({ s: { instances: [A, B] } }).services.get("s")!
