@@ -1,4 +1,5 @@
 import { HOP_BY_HOP, type NameSet } from "../http1/fields.ts"
+import { remember } from "../lib/remember.ts"
 import { TOKEN } from "../lib/token.ts"
 import { isOwnPrefix, OWN_FIELDS } from "../policies/header_rules.ts"
 import type { Exchange } from "../upstream/exchange.ts"
@@ -14,23 +15,16 @@ const OVERRIDES = [
 
 const names: ReadonlySet<string> = new Set([...OWN_FIELDS, ...OVERRIDES])
 
+/** Names whose answer is kept. */
+const MAX_NAMES = 1024
+
+const isDropped = remember((name) => names.has(name) || name.includes("_") || isOwnPrefix(name), MAX_NAMES)
+
 /**
  * Client fields no service ever sees. A name with an underscore is dropped too: CGI-like servers read
  * `X_User_Id` as `X-User-Id`.
  */
 export const DROPPED_FROM_REQUEST: NameSet = { has: isDropped }
-
-/** Names in use are judged once; beyond this many each time. */
-const MAX_JUDGED = 1024
-const judged = new Map<string, boolean>()
-
-function isDropped(name: string): boolean {
-  const known = judged.get(name)
-  if (known !== undefined) return known
-  const dropped = names.has(name) || name.includes("_") || isOwnPrefix(name)
-  if (judged.size < MAX_JUDGED) judged.set(name, dropped)
-  return dropped
-}
 
 /** Service fields no client sees: hop-by-hop; the door writes the framing anew. */
 export const DROPPED_FROM_RESPONSE: NameSet = new Set([...HOP_BY_HOP, "content-length"])
