@@ -84,9 +84,7 @@ async function subscribe(
   // At once, so that nothing comes between the two.
   client.send(subscribedText(id, answer, namespace.acked))
   rooms.begin(subscription, answer)
-  const { presence, join_leave } = namespace.options
-  if (presence || join_leave)
-    void world.link.ask({ do: "enter", channel, member: memberOf(client), announce: join_leave })
+  showEntry(client, subscription, world)
   return undefined
 }
 
@@ -106,6 +104,14 @@ function unsubscribe(
   client.subscriptions.delete(channel)
   leaveRoom(client, subscription, world)
   return replyText<"unsubscribe">(id, {})
+}
+
+/** Shows others that the client is there, where the namespace does. */
+export function showEntry(client: Client, { room }: Subscription, { link }: RealtimeWorld): void {
+  const { channel, namespace } = room
+  const { presence, join_leave } = namespace.options
+  if (presence || join_leave)
+    void link.ask({ do: "enter", channel, member: memberOf(client), announce: join_leave })
 }
 
 /** Ends a subscription of the client, and its presence. */

@@ -1,5 +1,5 @@
 import type { Principal } from "../../identity/principal.ts"
-import { type Client, leaveRoom } from "./commands.ts"
+import { type Client, leaveRoom, showEntry } from "./commands.ts"
 import type { Subscribed } from "./hub_messages.ts"
 import { UNAVAILABLE } from "./link.ts"
 import type { Namespace } from "./namespaces.ts"
@@ -112,7 +112,7 @@ export class Reader implements Client, SessionMember {
   }
 
   async #subscribe(wanted: Wanted): Promise<boolean> {
-    const { rooms, link } = this.#world
+    const { rooms } = this.#world
     const { channel, namespace, since } = wanted
     const subscription = rooms.enter(this, channel, namespace, "")
     this.subscriptions.set(channel, subscription)
@@ -121,10 +121,7 @@ export class Reader implements Client, SessionMember {
     // At once, so that nothing comes between the two.
     this.#listener.subscribed(wanted, answer)
     rooms.begin(subscription, answer)
-    const { presence, join_leave } = namespace.options
-    const { id, principal } = this
-    const member = principal === undefined ? { client: id } : { client: id, user: principal.id }
-    if (presence || join_leave) void link.ask({ do: "enter", channel, member, announce: join_leave })
+    showEntry(this, subscription, this.#world)
     return !this.#over
   }
 }
