@@ -87,7 +87,11 @@ export class MessageDesk {
       safety.judged(namespace.name, refusal.policy, "refused")
       return { refused: refusal.code, reason: refusal.reason }
     }
-    return publish(namespace, channel, editors.length === 0 ? text : JSON.stringify(data), options)
+    if (editors.length === 0) return publish(namespace, channel, text, options)
+    const edited = JSON.stringify(data)
+    // It may be longer than it was.
+    if (Buffer.byteLength(edited) > namespace.options.max_message) return "TOO_LARGE"
+    return publish(namespace, channel, edited, options)
   }
 
   /** Does not wait: the sender is not to notice. */

@@ -157,9 +157,7 @@ export class Realtime implements RealtimeWorld {
     options: PublishOptions,
   ): Promise<Published | NotPublished> {
     const { publisher, key } = options
-    const { forward, max_message } = namespace.options
-    // Whoever edits a message may have made it longer.
-    if (Buffer.byteLength(text) > max_message) return "TOO_LARGE"
+    const { forward } = namespace.options
     const published = await this.link.ask({
       do: "publish",
       channel,
