@@ -7,7 +7,7 @@ import { MemoryChannelStore } from "../realtime/channels/memory_store.ts"
 import { MEMORY_BOUNDS } from "../realtime/channels/options.ts"
 import { RedisChannelStore } from "../realtime/channels/redis_store.ts"
 import type { Redis } from "../store/redis.ts"
-import { toRedisSettings } from "../store/redis_settings.ts"
+import { checkedRedisSettings } from "../store/redis_settings.ts"
 import { RedisSubscriber } from "../store/redis_subscriber.ts"
 
 export interface ConfiguredChannels {
@@ -35,9 +35,7 @@ export function createChannelStore(
     const store = new MemoryChannelStore({ now, newId, maxChannels, maxBytes })
     return { store, sweep: () => store.sweep() }
   }
-  const settings = toRedisSettings(section)
-  // Config is not taken with such a section.
-  if (typeof settings === "string") throw new Error(`redis: ${settings}`)
+  const settings = checkedRedisSettings(section)
   let lost = false
   const store = new RedisChannelStore({
     redis,

@@ -9,7 +9,7 @@ import { AlarmLine } from "../realtime/safety/line.ts"
 import type { AlarmChannel, Reporter } from "../realtime/safety/messages.ts"
 import type { SafetyEvent } from "../safety/safety_event.ts"
 import type { Redis } from "../store/redis.ts"
-import { toRedisSettings } from "../store/redis_settings.ts"
+import { checkedRedisSettings } from "../store/redis_settings.ts"
 import { RedisSubscriber } from "../store/redis_subscriber.ts"
 
 export interface OpenSafety {
@@ -82,9 +82,7 @@ function openLine(
   onAlarm: ConstructorParameters<typeof AlarmLine>[0]["onAlarm"],
 ): AlarmLine | undefined {
   if (safety?.events === undefined || redis === undefined || section === undefined) return undefined
-  const settings = toRedisSettings(section)
-  // Config is not taken with such a section.
-  if (typeof settings === "string") throw new Error(`redis: ${settings}`)
+  const settings = checkedRedisSettings(section)
   return new AlarmLine({
     redis,
     newId,

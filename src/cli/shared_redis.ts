@@ -6,7 +6,7 @@ import { CHANNEL_SCRIPTS } from "../realtime/channels/redis_store.ts"
 import { SYNC_BLOCKS } from "../store/block_scripts.ts"
 import { SYNC_LIMITS, TAKE_LIMIT } from "../store/limit_scripts.ts"
 import { openRedis, type Redis, type Script } from "../store/redis.ts"
-import { toRedisSettings } from "../store/redis_settings.ts"
+import { checkedRedisSettings } from "../store/redis_settings.ts"
 import { SYNC_REGISTRY } from "../store/registry_script.ts"
 import { SHARE_TROUBLES } from "../store/trouble_script.ts"
 
@@ -33,9 +33,7 @@ export async function openSharedRedis(
   { counts, log }: { readonly counts: Counts; readonly log: Log },
 ): Promise<Redis | undefined> {
   if (config.redis === undefined) return undefined
-  const settings = toRedisSettings(config.redis)
-  // Config is not taken with such a section.
-  if (typeof settings === "string") throw new Error(`redis: ${settings}`)
+  const settings = checkedRedisSettings(config.redis)
   let shown = 0
   const redis = await openRedis(settings, SCRIPTS, {
     log,

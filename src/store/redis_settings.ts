@@ -92,6 +92,13 @@ const REDIS_PORT = 6379
 const SHORTEST_MS = 10
 const LONGEST_MS = 60_000
 
+/** Settings of a section that config was taken with, so that nothing is wrong with it. Throws `Error` otherwise. */
+export function checkedRedisSettings(config: RedisConfig): RedisSettings {
+  const settings = toRedisSettings(config)
+  if (typeof settings === "string") throw new Error(`redis: ${settings}`)
+  return settings
+}
+
 /** What the section says, or what is wrong with it, without passwords. */
 export function toRedisSettings(config: RedisConfig): RedisSettings | string {
   const all =
