@@ -8,9 +8,9 @@ export interface LineBufferOptions {
   readonly write: (batch: string) => Promise<void> | void
   /** Told how many lines were lost: for `gatehouse_access_log_dropped_total`. */
   readonly onDropped: (lines: number) => void
-  /** Characters kept while the output is busy; a line that does not fit is dropped. Default 4 MB. */
+  /** About the bytes kept while the output is busy; a line that does not fit is dropped. Default 4 MB. */
   readonly maxLength?: number
-  /** Characters from which a batch is written without waiting for the timer. Default 64 KB. */
+  /** The same, from which a batch is written without waiting for the timer. Default 64 KB. */
   readonly flushLength?: number
   /** Longest a line waits while the output is free, in milliseconds. Default 100. */
   readonly flushMs?: number
@@ -94,7 +94,7 @@ export class LineBuffer {
     }
   }
 
-  /** About the characters that wait. */
+  /** About the bytes that wait. */
   get #length(): number {
     return this.#text.length + this.#end
   }
