@@ -326,6 +326,7 @@ export class DataPlane {
     this.#relays.shutdown()
     this.#realtime.shutdown()
     await closed
+    await this.#relays.emptied()
     await this.#realtime.drainForwards(Math.min(FORWARDS_MS, server.shutdown_timeout / 2))
     this.#upstreams.close()
     clearInterval(this.#everySecond)

@@ -1,5 +1,5 @@
 import { networkOf } from "../safety/client_blocks.ts"
-import type { RawSocket } from "./one_way.ts"
+import type { RawSocket } from "./raw_socket.ts"
 
 export interface ConnectionBounds {
   /** Connections open at a time. */

@@ -4,8 +4,8 @@ import { Connections } from "./connections.ts"
 import { HandOver, INNER_HOST } from "./hand_over.ts"
 import { Handshakes } from "./handshakes.ts"
 import { Lane } from "./lane/lane.ts"
-import type { RawSocket, SocketEvents } from "./one_way.ts"
 import type { Listener, Origin } from "./origin.ts"
+import type { RawSocket, SocketEvents } from "./raw_socket.ts"
 import { openRedirect } from "./redirect.ts"
 import {
   ACCEPT_MS,

@@ -1,6 +1,6 @@
 import type { Clock } from "../lib/clock.ts"
-import type { RawSocket } from "./one_way.ts"
 import type { InnerPeer, Origin, Origins } from "./origin.ts"
+import type { RawSocket } from "./raw_socket.ts"
 import { Splice, type SpliceOwner } from "./splice.ts"
 
 /** The only address our connections to an inner door come from; neighbours may use others of 127.0.0.0/8. */

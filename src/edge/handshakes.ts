@@ -6,7 +6,7 @@ import {
   parseCertificate,
 } from "../identity/certificate.ts"
 import type { Clock } from "../lib/clock.ts"
-import type { RawSocket } from "./one_way.ts"
+import type { RawSocket } from "./raw_socket.ts"
 
 export interface HandshakeOptions {
   /** Who connects must show a certificate; otherwise it may. */

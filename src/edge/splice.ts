@@ -1,5 +1,6 @@
-import { OneWay, type RawSocket, type SocketEvents } from "./one_way.ts"
+import { OneWay } from "../lib/one_way.ts"
 import type { Origin } from "./origin.ts"
+import type { RawSocket, SocketEvents } from "./raw_socket.ts"
 
 /** Who keeps the list of splices. */
 export interface SpliceOwner {

@@ -7,7 +7,7 @@ import type { Slots } from "../upstream/slots.ts"
 import type { Upstreams } from "../upstream/upstreams.ts"
 import type { ClientGuard } from "./client_guard.ts"
 import { DROPPED_FROM_REQUEST, DROPPED_FROM_RESPONSE } from "./dropped.ts"
-import { handle } from "./handle.ts"
+import { handle, withoutPort } from "./handle.ts"
 import { renderFailure } from "./render.ts"
 import type { Runtime } from "./runtime.ts"
 import { type Builtins, compileSnapshot, replaceServices, type Snapshot } from "./snapshot.ts"
@@ -65,6 +65,18 @@ export class Gateway {
     if (snapshot === undefined) return
     replaceServices(snapshot, this.#deps.upstreams.update(services, slots))
     this.#snapshot = { ...snapshot, config }
+  }
+
+  /** Whether what arrives goes to a route that passes WebSockets on to a service. */
+  relays({ fault, method, host, path, fields }: Arrival): boolean {
+    if (this.#snapshot === undefined || fault !== "" || method !== "GET") return false
+    const found = this.#snapshot.table.find(method, withoutPort(host), path, fields)
+    return found.kind === "route" && found.route.websocket && found.route.target.kind === "service"
+  }
+
+  /** Cuts the WebSockets that are relayed. */
+  cutRelays(): void {
+    this.#deps.relays.terminate()
   }
 
   /** An exchange for a request that has arrived. */

@@ -156,7 +156,7 @@ const unmatched = ({ unmatched: route }: Snapshot, refusal: Verdict): FoundRoute
   refusal,
 })
 
-function withoutPort(host: string): string {
+export function withoutPort(host: string): string {
   const colon = host.lastIndexOf(":")
   return colon === -1 || host.endsWith("]") ? host : host.slice(0, colon)
 }

@@ -1,12 +1,13 @@
 import { NO_SECTION } from "../http1/section.ts"
 import { type RelayRefused, refused } from "../realtime/connect.ts"
-import { openRelay, type RelayCounters, type RelayOpened } from "../realtime/relay.ts"
+import { openRelay, type RelayOpened } from "../realtime/relay.ts"
 import type { Asked, AskFailure, Asking } from "../upstream/ask.ts"
 import type { Asker, Attempt } from "../upstream/attempt.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import type { Instance } from "../upstream/instance.ts"
 import { connectAuthority } from "../upstream/resolved_address.ts"
 import type { Service } from "../upstream/upstreams.ts"
+import { InstanceRelay } from "./instance_relay.ts"
 import type { Runtime } from "./runtime.ts"
 
 /** Asks instances for the service's end of a relay: a handshake each, whose answer is a status like any other. */
@@ -130,33 +131,4 @@ function kept(dropped: {
   has(name: string): boolean
 }): (value: string, i: number, all: readonly string[]) => boolean {
   return (_value, i, all) => !dropped.has(all[i - (i % 2)]!)
-}
-
-/** An open relay is a request in flight to its instance, for balancing and for draining it. */
-class InstanceRelay implements RelayCounters {
-  readonly #instance: Instance
-  readonly #runtime: Runtime
-
-  constructor(instance: Instance, runtime: Runtime) {
-    this.#instance = instance
-    this.#runtime = runtime
-  }
-
-  opened(): void {
-    this.#instance.begin()
-    this.#runtime.onRelay(1)
-  }
-
-  closed(): void {
-    this.#instance.end()
-    this.#runtime.onRelay(-1)
-  }
-
-  received(bytes: number): void {
-    this.#runtime.onRelayed("from_client", bytes)
-  }
-
-  sent(bytes: number): void {
-    this.#runtime.onRelayed("to_client", bytes)
-  }
 }

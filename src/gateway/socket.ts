@@ -4,6 +4,7 @@ import { checkHandshake } from "../realtime/handshake.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { type Forwarded, forward } from "../upstream/forward.ts"
 import type { Service } from "../upstream/upstreams.ts"
+import { FrameAsker } from "./frame_asker.ts"
 import { HandshakeAsker } from "./handshake_asker.ts"
 import type { Runtime } from "./runtime.ts"
 
@@ -12,7 +13,7 @@ const RETRY_AFTER_S = 1
 /**
  * Answers a WebSocket handshake on a route with `websocket: relay`: opens the service's end first, so that
  * its refusal is still an HTTP answer, then sets `exchange.socket` for the door to complete and returns
- * `undefined`. Instances are chosen, blamed and tried again as for any other GET. Returns why there is no
+ * `undefined`; where the door gives the client's connection away, `exchange.answer` is the service's 101. Instances are chosen, blamed and tried again as for any other GET. Returns why there is no
  * socket, or "http" when the request does not ask for one.
  */
 export async function openSocket(
@@ -25,7 +26,9 @@ export async function openSocket(
   if (handshake.kind === "http") return "http"
   if (handshake.kind === "failure") return handshake
 
-  const asker = new HandshakeAsker(exchange, service, handshake.protocols, runtime)
+  const { givesSocket } = exchange.arrival
+  const Asker = givesSocket ? FrameAsker : HandshakeAsker
+  const asker = new Asker(exchange, service, handshake.protocols, runtime)
   const forwarded = await forward(exchange, service, timeoutMs, asker)
   const { last } = asker
   if (forwarded.kind !== "answer" && forwarded.kind !== "client_gone") return forwarded
@@ -34,16 +37,14 @@ export async function openSocket(
     return failure ?? (forwarded.kind === "answer" ? fail("BAD_GATEWAY") : forwarded)
   }
 
-  const { relay, headers } = last
+  const { relay } = last
   if (exchange.gone) {
     relay.abandon()
     return fail("BAD_GATEWAY")
   }
-  exchange.socket = {
-    handler: relay,
-    protocol: headers["sec-websocket-protocol"],
-    refused: () => relay.abandon(),
-  }
+  if (givesSocket && forwarded.kind === "answer") exchange.answer = forwarded.answer
+  const protocol = "headers" in last ? last.headers["sec-websocket-protocol"] : ""
+  exchange.socket = { handler: relay, protocol, refused: () => relay.abandon() }
   return undefined
 }
 

@@ -3,6 +3,7 @@
  * thread some milliseconds to load.
  */
 export const REASONS: Readonly<Record<number, string>> = {
+  101: "Switching Protocols",
   200: "OK",
   201: "Created",
   202: "Accepted",

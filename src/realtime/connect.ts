@@ -96,6 +96,12 @@ export function refused(outcome: RelayOutcome, status: number, cause: string): R
   return { kind: "refused", outcome, status, upstreamStatus: undefined, cause }
 }
 
+/** Makes the refusal of a service that answered with another status than 101. */
+export function refusedWith(upstreamStatus: number, cause: string): RelayRefused {
+  const status = PASSED_STATUSES.has(upstreamStatus) ? upstreamStatus : 502
+  return { kind: "refused", outcome: "status", status, upstreamStatus, cause }
+}
+
 function attempt<T>(
   target: RelayTarget,
   headers: Record<string, string>,
@@ -168,16 +174,7 @@ function toRefusal(message: string, code: string | undefined): RelayRefused {
   const at = message.indexOf(marker)
   const why = at === -1 ? "handshake failed" : message.slice(at + marker.length)
   const status = STATUS_IN_ERROR.exec(why)
-  if (status !== null) {
-    const upstreamStatus = Number(status[1])
-    return {
-      kind: "refused",
-      outcome: "status",
-      status: PASSED_STATUSES.has(upstreamStatus) ? upstreamStatus : 502,
-      upstreamStatus,
-      cause: why,
-    }
-  }
+  if (status !== null) return refusedWith(Number(status[1]), why)
   if (code !== undefined)
     return refused(why.startsWith(CONNECTION_LOST) ? "reset" : "unreachable", 502, `${why} (${code})`)
   return refused("invalid", 502, why)

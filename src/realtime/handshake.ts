@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import type { Fields } from "../http1/fields.ts"
 import { TOKEN } from "../lib/token.ts"
 import { type Failure, fail } from "../policies/failure.ts"
@@ -47,6 +48,24 @@ export function checkHandshake(fields: Fields, method: string, protocol: string)
   return offered === undefined ? NO_PROTOCOLS : withProtocols(offered)
 }
 
+/** What a server puts behind the key it was sent (RFC 6455 section 1.3). */
+const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+/**
+ * What is wrong with a 101 that answers a handshake with this key and these subprotocols offered, and no extensions;
+ * "": nothing (RFC 6455 section 4.1).
+ */
+export function problemOfAnswer(fields: Fields, key: string, protocols: readonly string[]): string {
+  if (fields.get("upgrade")?.toLowerCase() !== "websocket") return "101 without Upgrade: websocket"
+  if (!hasToken(fields.get("connection") ?? "", "upgrade")) return "101 without Connection: upgrade"
+  const accept = createHash("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64")
+  if (fields.get("sec-websocket-accept") !== accept) return "101 with a wrong Sec-WebSocket-Accept"
+  if (fields.get("sec-websocket-extensions") !== undefined) return "101 with an extension nobody offered"
+  const chosen = fields.get("sec-websocket-protocol")
+  if (chosen !== undefined && !protocols.includes(chosen)) return "101 with a subprotocol nobody offered"
+  return ""
+}
+
 /** Reads the list of subprotocols: each a token, none twice (RFC 6455 section 4.1). */
 function withProtocols(offered: string): HandshakeOk | Failure {
   const protocols: string[] = []
@@ -64,7 +83,7 @@ function malformed(problem: string): Failure {
 }
 
 /** Whether a comma-separated list holds the token, whatever its case. `token` is lower case. */
-function hasToken(list: string, token: string): boolean {
+export function hasToken(list: string, token: string): boolean {
   for (const part of list.split(",")) {
     if (part.trim().toLowerCase() === token) return true
   }

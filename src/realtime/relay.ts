@@ -226,6 +226,11 @@ export class Relay implements SocketHandler, RelayMember {
     else this.#up.terminate()
   }
 
+  terminate(): void {
+    this.#down.terminate()
+    this.#up.terminate()
+  }
+
   shutdown(): void {
     this.#end(CLOSE.SERVICE_RESTART, CLOSE.GOING_AWAY, "service restart")
   }

@@ -6,6 +6,8 @@ export interface RelayMember {
   shutdown(): void
   /** Called about once a second: drops what is idle, dead or takes too long to close. */
   sweep(nowMs: number): void
+  /** Cuts both ends at once. */
+  terminate(): void
 }
 
 export interface RelaysOptions {
@@ -29,6 +31,7 @@ export class Relays {
   #connecting = 0
   #timer: ReturnType<typeof setInterval> | undefined
   #draining = false
+  #emptied: (() => void) | undefined
 
   constructor(options: RelaysOptions) {
     this.max = options.max ?? DEFAULT_MAX
@@ -66,6 +69,20 @@ export class Relays {
     if (!this.#members.delete(relay) || this.#members.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
+    this.#emptied?.()
+  }
+
+  /** Resolves when there is none any more; for after `shutdown`. */
+  async emptied(): Promise<void> {
+    if (this.#members.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#emptied = resolve
+    await promise
+  }
+
+  /** Cuts every relay. */
+  terminate(): void {
+    for (const relay of [...this.#members]) relay.terminate()
   }
 
   /** One round over all relays; called by the registry's own timer, and by tests. */

@@ -1,5 +1,7 @@
 import type { Body } from "../http1/body.ts"
+import type { ResponseHead } from "../http1/head.ts"
 import type { Section } from "../http1/section.ts"
+import type { SwitchedSocket } from "./switched.ts"
 
 /** One attempt to get an answer from one instance. */
 export interface UpstreamRequest {
@@ -16,6 +18,8 @@ export interface UpstreamRequest {
    * takes nothing does not count: a slow client is the door's to judge.
    */
   readonly idleTimeoutMs: number
+  /** It asks to switch protocols: 101 is an answer (RFC 9110 section 7.8). Default: it does not. */
+  readonly upgrades?: boolean
   /**
    * Writes request line and header lines into `out` at `at` and returns the position after them: without
    * content-length, transfer-encoding, connection and without the empty line, which the connection adds. A throw
@@ -53,13 +57,15 @@ export type AskFailure =
 
 export interface AskedResponse {
   readonly kind: "response"
-  /** 200 to 599. */
+  /** 200 to 599; 101 where that was asked for. */
   readonly status: number
   readonly fields: Section
   /** `undefined` for HEAD, 204 and 304; a `Uint8Array` when the whole body came with the head. */
   readonly body: Body
   /** Nobody else has the memory around the body: it may be given back when that is sent. */
   readonly owned?: boolean
+  /** With 101: the connection, which whoever asked has from now on. */
+  readonly switched?: SwitchedSocket
 }
 
 export interface AskedFailure {
@@ -127,6 +133,12 @@ export class Ask implements Asking {
   /** For the holder: the response is here. */
   answer(asked: Asked): void {
     this.#resolve(asked)
+  }
+
+  /** For the holder: the service has switched protocols, and this is its connection. */
+  switched({ status, fields }: ResponseHead, switched: SwitchedSocket): void {
+    this.request.finished("complete")
+    this.#resolve({ kind: "response", status, fields, body: undefined, switched })
   }
 
   /** For the holder: the attempt failed. */

@@ -22,6 +22,7 @@ export class Attempt implements UpstreamRequest {
   readonly body: Body
   readonly idleTimeoutMs: number
   readonly instance: Instance
+  upgrades = false
   readonly #exchange: Exchange
   readonly #service: Service
   readonly #member: Member

@@ -4,19 +4,11 @@ import type { ResponseHead } from "../http1/head.ts"
 import { takeOut } from "../lib/take_out.ts"
 import type { Ask, AskFailure, AskHolder } from "./ask.ts"
 import type { ConnectionOwner } from "./connection_owner.ts"
+import { ANSWERED, ASKED, CONNECTING, GONE, IDLE, UPLOADING } from "./connection_state.ts"
 import { describe, dial, type SocketUser, type UpstreamSocket } from "./dial.ts"
 import { HeadReader } from "./head_reader.ts"
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
-
-const CONNECTING = 0
-const IDLE = 1
-/** A request was written, its response head is not complete. */
-const ASKED = 2
-/** The response's body is coming in. */
-const ANSWERED = 3
-/** The response is complete, the request's body is not. */
-const UPLOADING = 4
-const GONE = 5
+import { SwitchedSocket } from "./switched.ts"
 
 const EMPTY = new Uint8Array(0)
 
@@ -76,7 +68,7 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     this.#heard = false
     this.#moved = true
     this.#bodyIdleMs = request.idleTimeoutMs
-    this.#heads.reset()
+    this.#heads.reset(request.upgrades)
     this.#outgoing.send(request, end)
   }
 
@@ -211,6 +203,14 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
   #answer(head: ResponseHead, bytes: Buffer): void {
     const ask = this.#ask!
     const { status, fields } = head
+    if (status === 101) {
+      const switched = new SwitchedSocket(this.#socket!, bytes, head.headEnd)
+      // It is not HTTP any more: whoever asked has the socket, and keeps it.
+      this.#socket = undefined
+      this.#leave(true)
+      ask.switched(head, switched)
+      return
+    }
     const decoder = bodyDecoder(head, ask.request.method)
     const end = decoder === undefined ? head.headEnd : decoder.decode(bytes, head.headEnd)
     if (end < 0) {

@@ -37,6 +37,11 @@ export interface Arrival {
    * passed on as it is. `undefined`: it may not.
    */
   readonly asCame?: RequestHead | undefined
+  /**
+   * The door gives the client's connection away with a 101: what follows passes it by, as bytes. Default: the runtime
+   * reads WebSocket messages.
+   */
+  readonly givesSocket?: boolean
   /** What the connection keeps from one request to the next. Absent where the door knows no connection. */
   readonly kept?: Kept
   /**
@@ -69,7 +74,10 @@ export interface RouteInfo {
 
 /** A WebSocket handshake a target has accepted; the door completes it. */
 export interface AcceptedSocket {
-  /** Who answers the frames: what the door's runtime calls with each event (realtime/socket.ts). */
+  /**
+   * Who answers the frames: what the door's runtime calls with each event (realtime/socket.ts), or whom it gives the
+   * connection to (realtime/frame_relay.ts).
+   */
   readonly handler: unknown
   /** Chosen subprotocol; "" for none. */
   readonly protocol: string
@@ -119,7 +127,7 @@ export class Exchange {
   /** `undefined` until a target or a refusal has answered. */
   answer: Answer | undefined = undefined
 
-  /** Set in place of `answer` when the client's WebSocket handshake is accepted. */
+  /** Set in place of `answer`, or with a 101, when the client's WebSocket handshake is accepted. */
   socket: AcceptedSocket | undefined = undefined
 
   /** The peer is a trusted proxy, whose headers are believed; set before the route is found. */

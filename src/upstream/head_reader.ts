@@ -14,6 +14,7 @@ export class HeadReader {
   readonly #interims: { interim(head: ResponseHead): void } | undefined
   readonly #held = new HeldHead()
   #interim = 0
+  #upgrades = false
   /** What the head was found in; its `headEnd` is a position in here. */
   bytes: Buffer = NOTHING
 
@@ -23,13 +24,14 @@ export class HeadReader {
     this.#interims = interims
   }
 
-  /** Begins a new exchange. */
-  reset(): void {
+  /** Begins a new exchange. `upgrades`: 101 is an answer to it. */
+  reset(upgrades = false): void {
+    this.#upgrades = upgrades
     this.#held.drop()
     this.#interim = 0
   }
 
-  /** Takes the next read. Interim responses are passed over, at most 16; 101 is bad, nobody asked for it. */
+  /** Takes the next read. Interim responses are passed over, at most 16; 101 is bad where nobody asked for it. */
   read(received: Buffer): ResponseHead | HeadFault {
     const bytes = this.#held.join(received, this.#maxHeadBytes)
     if (bytes === undefined) return INCOMPLETE
@@ -37,7 +39,7 @@ export class HeadReader {
       const head = parseResponseHead(bytes, this.#maxHeadBytes, at)
       if (head.kind === "incomplete") this.#held.keep(bytes, at)
       if (head.kind !== "complete") return head
-      if (head.status >= 200) {
+      if (head.status >= 200 || (head.status === 101 && this.#upgrades)) {
         this.bytes = bytes
         return head
       }

@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "bun:test"
 import type { Socket } from "bun"
 import { HandOver } from "../../src/edge/hand_over.ts"
-import type { RawSocket, SocketEvents } from "../../src/edge/one_way.ts"
 import type { Origin } from "../../src/edge/origin.ts"
+import type { RawSocket, SocketEvents } from "../../src/edge/raw_socket.ts"
 import { now } from "../../src/lib/clock.ts"
 import { until } from "../support/until.ts"
 

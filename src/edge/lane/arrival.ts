@@ -30,6 +30,7 @@ export class LaneArrival implements Arrival {
   readonly body: Body
   readonly startedAt: number
   readonly protocol = "HTTP/1.1"
+  readonly givesSocket = true
   readonly fault: FailureCodeOfDoor | "" = ""
   readonly asCame: RequestHead | undefined = undefined
   readonly kept: LaneWay

@@ -7,41 +7,26 @@ import { parseRequestHead, type RequestHead } from "../../http1/request_head.ts"
 import { Writer } from "../../http1/writer.ts"
 import { takeOut } from "../../lib/take_out.ts"
 import type { Exchange, FailureCodeOfDoor } from "../../upstream/exchange.ts"
-import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
+import type { RawSocket, SocketEvents } from "../raw_socket.ts"
 import { UNREAD_BYTES } from "../upload.ts"
 import { LaneArrival, type LaneWay, noArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
 import { Outgoing, type OutgoingOwner, SCRATCH } from "./outgoing.ts"
 import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
-import { type Awaited, Patience } from "./patience.ts"
+import { Patience } from "./patience.ts"
+import { ANSWERING, ASKED, AWAITED, CLOSING, EMPTYING, GONE, READING } from "./state.ts"
+import { switchOver, takesUpgrade } from "./upgrade.ts"
 
 /** A request head with its empty line may have as many bytes as on `Bun.serve`. */
 const MAX_HEAD_BYTES = 16_384
-
-/** Waiting for a request, or within its head. */
-const READING = 0
-/** The exchange runs; there is no answer yet. */
-const ASKED = 1
-/** The answer's body is going out. */
-const ANSWERING = 2
-/** The answer is complete, the request's body is not: the rest is read and thrown away. */
-const EMPTYING = 3
-/** No further answer; what the client still sends is thrown away. */
-const CLOSING = 4
-/** There is no socket any more, or another door has it. */
-const GONE = 5
-
-/** By state, what is waited for; while reading, it depends. */
-const AWAITED: readonly (Awaited | undefined)[] = [undefined, "answer", "answer", "rest", "close"]
 
 /**
  * A client's HTTP/1.1 connection at byte level. It takes one request at a time, in order; what the lane does not
  * speak it hands over whole, where a request begins.
  */
 export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMember, LaneWay {
-  /** Place in the lane's list; kept by the lane. */
   slot = 0
   readonly origin: Origin
   forwarded: LaneWay["forwarded"] = undefined
@@ -63,6 +48,8 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   #last = false
   /** The client waits for leave to send its body. */
   #expects = false
+  /** A relay takes the connection once all is written. */
+  #switching = false
   readonly #patience = new Patience()
 
   constructor(socket: RawSocket, origin: Origin, owner: LaneOwner) {
@@ -91,6 +78,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     if (this.#state === ANSWERING) this.#outgoing.resume()
     else if (this.#state === READING) this.#next()
     else if (this.#state === CLOSING) this.#shut()
+    else if (this.#switching) this.#handled()
   }
 
   endReceived(): void {
@@ -118,7 +106,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   #begin(head: RequestHead, bytes: Buffer): void {
     const { fields } = head
-    if (fields.get("upgrade") !== undefined) {
+    if (fields.get("upgrade") !== undefined && !takesUpgrade(head, this, this.#owner)) {
       this.#handOver(bytes)
       return
     }
@@ -224,10 +212,12 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     const { answer } = exchange
     if (this.#state !== ASKED || exchange.gone || answer === undefined) {
       if (answer?.body !== undefined && !(answer.body instanceof Uint8Array)) answer.body.cancel()
+      exchange.socket?.refused()
       this.#over(exchange)
       this.#leave()
       return
     }
+    if (exchange.socket !== undefined && this.#switchOver(exchange)) return
     this.#last ||=
       this.#expects ||
       this.#owner.draining ||
@@ -237,6 +227,17 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
       (this.#incoming !== undefined && this.#incoming.left > UNREAD_BYTES)
     this.#state = ANSWERING
     this.#outgoing.send(exchange, this.#last)
+  }
+
+  /** From here on a relay has the connection. */
+  #switchOver(exchange: Exchange): boolean {
+    this.#switching = !this.#writer.empty
+    if (this.#switching) return true
+    if (!switchOver(exchange, this.#socket, () => this.#intake.take(), this.#owner)) return false
+    this.#state = GONE
+    this.#owner.gone(this)
+    this.#over(exchange)
+    return true
   }
 
   /** The answer broke off within its body: the client must see that it is not whole. */

@@ -1,4 +1,4 @@
-import type { RawSocket } from "../one_way.ts"
+import type { RawSocket } from "../raw_socket.ts"
 import type { Stillness } from "./stillness.ts"
 
 /** What a client sends ahead of its turn waits up to here; then the socket is read no further. */

@@ -5,8 +5,8 @@ import type { Log } from "../../observe/log.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 import { blockedAnswer } from "../blocked.ts"
 import type { HandOver } from "../hand_over.ts"
-import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
+import type { RawSocket, SocketEvents } from "../raw_socket.ts"
 import { LaneConnection } from "./connection.ts"
 import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
 
@@ -34,12 +34,14 @@ export class Lane implements LaneOwner {
   readonly #sweep: ReturnType<typeof setInterval>
   #closed: (() => void) | undefined
   readonly #limits: LaneLimits
+  readonly compresses: boolean
   dateLine = ""
 
   constructor(options: LaneOptions) {
     this.gateway = options.gateway
     this.#options = options
     const { server } = options
+    this.compresses = server.websocket.compression
     this.#limits = {
       headMs: server.header_timeout,
       idleMs: server.keep_alive_timeout,
@@ -67,9 +69,10 @@ export class Lane implements LaneOwner {
     return promise
   }
 
-  /** Cuts every connection. */
+  /** Cuts every connection, also those it gave to relays. */
   terminate(): void {
     clearInterval(this.#sweep)
+    this.gateway.cutRelays()
     for (const connection of [...this.#connections]) connection.end(true)
   }
 

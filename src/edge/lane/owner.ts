@@ -1,7 +1,7 @@
 import type { Gateway } from "../../gateway/gateway.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
-import type { RawSocket, SocketEvents } from "../one_way.ts"
 import type { Origin } from "../origin.ts"
+import type { RawSocket, SocketEvents } from "../raw_socket.ts"
 import type { UploadLimits } from "../upload.ts"
 
 /** How long a client may take. */
@@ -24,7 +24,9 @@ export interface LaneMember {
 
 /** What a connection needs of its lane. */
 export interface LaneOwner {
-  readonly gateway: Pick<Gateway, "begin" | "handle" | "finish">
+  readonly gateway: Pick<Gateway, "begin" | "handle" | "finish" | "relays">
+  /** Offers of compression are taken: not here. */
+  readonly compresses: boolean
   /** The answer cannot be written: gives the exchange another. */
   unwritable(exchange: Exchange, error: unknown): void
   /** The whole answer to a client that is blocked; `undefined`: it is not. */

@@ -1,32 +1,30 @@
-import type { Socket } from "bun"
-
-/** What the sockets of a splice tell, whichever end they are. */
-export interface SocketEvents {
-  received(bytes: Buffer): void
-  /** The socket takes bytes again. */
-  drained(): void
-  /** The other side sends no more, in order. */
-  endReceived(): void
-  /** `error`: it was reset or broke. */
-  closed(error: Error | undefined): void
+/** What can be told to stop and go on. */
+export interface Pausable {
+  pause(): unknown
+  resume(): unknown
 }
 
-export type RawSocket = Socket<SocketEvents>
+/** Where bytes are written. `write` tells how many it took; below zero: it is closing, and will say so. */
+export interface ByteSink {
+  write(bytes: Buffer): number
+  /** Nothing more comes; what it has taken still goes out. */
+  shutdown(): unknown
+}
 
 /**
- * One direction of a splice. What the sink does not take at once waits here, and the source is paused
+ * One direction between two joined sockets. What the sink does not take at once waits here, and the source is paused
  * meanwhile: at most what the runtime reads in one go is held.
  */
 export class OneWay {
-  #source: RawSocket | undefined
-  #sink: RawSocket | undefined
+  #source: Pausable | undefined
+  #sink: ByteSink | undefined
   /** `undefined`: nothing waits. An idle connection needs no list. */
   #waiting: Buffer[] | undefined
   #paused = false
   #ended = false
 
   /** Both ends as soon as they are there. */
-  attach(ends: { readonly source?: RawSocket; readonly sink?: RawSocket }): void {
+  attach(ends: { readonly source?: Pausable; readonly sink?: ByteSink }): void {
     this.#source = ends.source ?? this.#source
     this.#sink = ends.sink ?? this.#sink
     this.drained()
