@@ -17,8 +17,7 @@ const SHORT_BYTES = 256
 /**
  * Checks the next bytes of a text, from `start` to `end`, of which no character may be held back. `key`: what they are
  * masked by, the first of them by its lowest byte; 0: they are not. `state`: of the text so far. Returns the state
- * after them; a text may end where that is `TEXT_START`. A character that is cut off may be found wrong only with the
- * bytes after it.
+ * after them; a text may end where that is `TEXT_START`.
  */
 export function checkText(bytes: Buffer, start: number, end: number, key: number, state: number): number {
   if (state === TEXT_START && end - start <= SHORT_BYTES && isAscii(bytes, start, end, key)) return TEXT_START
@@ -48,9 +47,21 @@ function checkPiece(bytes: Buffer, start: number, end: number, key: number, stat
   for (let i = 1, rest = state; i <= cut; i++, rest >>>= 8) scratch[AT - i] = rest & 0xff
   const open = openAt(AT - cut, stop)
   if (open > AT - cut && !isUtf8(scratch.subarray(AT - cut, open))) return NOT_UTF8
+  if (open === stop) return TEXT_START
+  if (!mayBegin(scratch[open]!, open + 1 < stop ? scratch[open + 1]! : undefined)) return NOT_UTF8
   let left = 0
   for (let i = open; i < stop; i++) left = (left << 8) | scratch[i]!
-  return open === stop ? TEXT_START : ((stop - open) << 24) | left
+  return ((stop - open) << 24) | left
+}
+
+/** Whether a character of several bytes may begin so (RFC 3629 section 4); `second`: `undefined` when it has not come. */
+function mayBegin(lead: number, second: number | undefined): boolean {
+  if (lead < 0xc2 || lead > 0xf4) return false
+  if (second === undefined) return true
+  if (lead === 0xe0) return second >= 0xa0
+  if (lead === 0xed) return second < 0xa0
+  if (lead === 0xf0) return second >= 0x90
+  return lead !== 0xf4 || second < 0x90
 }
 
 /** Also what is behind the end, up to a whole word. */
