@@ -18,10 +18,8 @@ export interface WsProxyOptions {
   neverUpgrade?: boolean
 }
 
-/** The smallest door around a relay: what a test needs to see it work over real sockets. */
-export function startWsProxy(options: WsProxyOptions) {
-  const clock = options.now ?? now
-  const relays = new Relays({ now: clock, ...(options.max === undefined ? {} : { max: options.max }) })
+/** Counts what relays count. */
+export function countRelayed() {
   const counted = { open: 0, received: 0, receivedBytes: 0, sent: 0, sentBytes: 0 }
   const counters = {
     opened: () => void counted.open++,
@@ -35,6 +33,14 @@ export function startWsProxy(options: WsProxyOptions) {
       counted.sentBytes += bytes
     },
   }
+  return { counted, counters }
+}
+
+/** The smallest door around a relay: what a test needs to see it work over real sockets. */
+export function startWsProxy(options: WsProxyOptions) {
+  const clock = options.now ?? now
+  const relays = new Relays({ now: clock, ...(options.max === undefined ? {} : { max: options.max }) })
+  const { counted, counters } = countRelayed()
   const limits = {
     maxMessageBytes: 16 * 1024 * 1024,
     idleTimeoutMs: 300_000,
