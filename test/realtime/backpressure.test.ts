@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { connect } from "node:net"
+import { type RelayKind, throughBothRelays } from "../support/both_relays.ts"
 import { until } from "../support/until.ts"
 import { openWs } from "../support/ws_client.ts"
 import { frame, OPCODE } from "../support/ws_raw.ts"
@@ -16,8 +17,8 @@ const MAX_GROWTH_MB = 64
 type Json = { received: number; sent: number; open: number; problems: string[] }
 
 /** The proxy in a process of its own. */
-async function spawnProxy(upstream: string) {
-  const child = Bun.spawn(["bun", `${import.meta.dir}/../support/ws_proxy_process.ts`, upstream], {
+async function spawnProxy(upstream: string, relay: RelayKind) {
+  const child = Bun.spawn(["bun", `${import.meta.dir}/../support/ws_proxy_process.ts`, upstream, relay], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",
@@ -120,75 +121,77 @@ async function untilStill(value: () => number): Promise<void> {
   )
 }
 
-let service: ReturnType<typeof startService>
-let proxy: Awaited<ReturnType<typeof spawnProxy>>
-beforeAll(async () => {
-  service = startService()
-  proxy = await spawnProxy(service.url)
-})
-afterAll(async () => {
-  await proxy.stop()
-  service.stop()
-})
-
-describe("backpressure", () => {
-  test("[F-22] a client that does not read stops the service, and loses nothing of 200 MB when it does", async () => {
-    const before = proxy.rssMb()
-    const client = await openWs(`ws://127.0.0.1:${proxy.port}/flood`)
-    let count = 0
-    let inOrder = true
-    const take = (data: string | Buffer) => {
-      if ((data as Buffer).readUInt32LE() !== count) inOrder = false
-      count++
-    }
-    for (const data of client.messages.splice(0)) take(data)
-    client.socket.onmessage = (event) => take(event.data)
-    client.socket.pause()
-    await untilStill(() => service.flood.next)
-    expect(service.flood.next).toBeLessThan(MESSAGES / 2)
-    expect(proxy.rssMb() - before).toBeLessThan(MAX_GROWTH_MB)
-    client.socket.resume()
-    await until(() => client.closed !== undefined, "the close", 90_000)
-    expect([count, inOrder]).toEqual([MESSAGES, true])
-    expect(client.closed).toEqual({ code: 4000, reason: "all said" })
-    expect(proxy.peakMb() - before).toBeLessThan(MAX_GROWTH_MB)
+throughBothRelays((_, relay) => {
+  let service: ReturnType<typeof startService>
+  let proxy: Awaited<ReturnType<typeof spawnProxy>>
+  beforeAll(async () => {
+    service = startService()
+    proxy = await spawnProxy(service.url, relay)
+  })
+  afterAll(async () => {
+    await proxy.stop()
+    service.stop()
   })
 
-  test("[F-22] a service that does not read stops the client, and loses nothing of 200 MB when it does", async () => {
-    const before = proxy.peakMb()
-    const socket = connect(proxy.port, "127.0.0.1")
-    socket.write(
-      "GET /sink HTTP/1.1\r\nHost: test.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    )
-    await new Promise((resolve) => socket.once("data", resolve))
-    await until(() => service.sink.socket !== undefined, "the service")
-    let next = 0
-    const pump = () => {
-      while (next < MESSAGES) {
-        const message = Buffer.alloc(MESSAGE_BYTES)
-        message.writeUInt32LE(next++)
-        if (!socket.write(frame(OPCODE.BINARY, message))) return
+  describe("backpressure", () => {
+    test("[F-22] a client that does not read stops the service, and loses nothing of 200 MB when it does", async () => {
+      const before = proxy.rssMb()
+      const client = await openWs(`ws://127.0.0.1:${proxy.port}/flood`)
+      let count = 0
+      let inOrder = true
+      const take = (data: string | Buffer) => {
+        if ((data as Buffer).readUInt32LE() !== count) inOrder = false
+        count++
       }
-      socket.off("drain", pump)
-      socket.end(frame(OPCODE.CLOSE, Buffer.from([0x0f, 0xa1])))
-    }
-    socket.on("drain", pump)
-    pump()
-    await untilStill(() => next)
-    expect(next).toBeLessThan(MESSAGES / 2)
-    expect(proxy.peakMb() - before).toBeLessThan(MAX_GROWTH_MB)
-    service.sink.socket!.resume()
-    await until(() => service.sink.count === MESSAGES, "all messages", 90_000)
-    expect(service.sink.inOrder).toBe(true)
-    await until(() => service.sink.socket!.readyState === 3, "the close")
-    expect(proxy.peakMb() - before).toBeLessThan(MAX_GROWTH_MB)
-    socket.destroy()
-  })
+      for (const data of client.messages.splice(0)) take(data)
+      client.socket.onmessage = (event) => take(event.data)
+      client.socket.pause()
+      await untilStill(() => service.flood.next)
+      expect(service.flood.next).toBeLessThan(MESSAGES / 2)
+      expect(proxy.rssMb() - before).toBeLessThan(MAX_GROWTH_MB)
+      client.socket.resume()
+      await until(() => client.closed !== undefined, "the close", 90_000)
+      expect([count, inOrder]).toEqual([MESSAGES, true])
+      expect(client.closed).toEqual({ code: 4000, reason: "all said" })
+      expect(proxy.peakMb() - before).toBeLessThan(MAX_GROWTH_MB)
+    })
 
-  test("after both floods nothing is left and nothing was thrown", async () => {
-    let counts = await proxy.counts()
-    for (let i = 0; i < 100 && counts.open > 0; i++) counts = await proxy.counts()
-    expect(counts).toMatchObject({ open: 0, sent: MESSAGES, received: MESSAGES, problems: [] })
+    test("[F-22] a service that does not read stops the client, and loses nothing of 200 MB when it does", async () => {
+      const before = proxy.peakMb()
+      const socket = connect(proxy.port, "127.0.0.1")
+      socket.write(
+        "GET /sink HTTP/1.1\r\nHost: test.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      )
+      await new Promise((resolve) => socket.once("data", resolve))
+      await until(() => service.sink.socket !== undefined, "the service")
+      let next = 0
+      const pump = () => {
+        while (next < MESSAGES) {
+          const message = Buffer.alloc(MESSAGE_BYTES)
+          message.writeUInt32LE(next++)
+          if (!socket.write(frame(OPCODE.BINARY, message))) return
+        }
+        socket.off("drain", pump)
+        socket.end(frame(OPCODE.CLOSE, Buffer.from([0x0f, 0xa1])))
+      }
+      socket.on("drain", pump)
+      pump()
+      await untilStill(() => next)
+      expect(next).toBeLessThan(MESSAGES / 2)
+      expect(proxy.peakMb() - before).toBeLessThan(MAX_GROWTH_MB)
+      service.sink.socket!.resume()
+      await until(() => service.sink.count === MESSAGES, "all messages", 90_000)
+      expect(service.sink.inOrder).toBe(true)
+      await until(() => service.sink.socket!.readyState === 3, "the close")
+      expect(proxy.peakMb() - before).toBeLessThan(MAX_GROWTH_MB)
+      socket.destroy()
+    })
+
+    test("after both floods nothing is left and nothing was thrown", async () => {
+      let counts = await proxy.counts()
+      for (let i = 0; i < 100 && counts.open > 0; i++) counts = await proxy.counts()
+      expect(counts).toMatchObject({ open: 0, sent: MESSAGES, received: MESSAGES, problems: [] })
+    })
   })
 })
