@@ -13,28 +13,13 @@ import { UNREAD_BYTES } from "../upload.ts"
 import { LaneArrival, type LaneWay, noArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
-import { Outgoing, type OutgoingOwner, SCRATCH } from "./outgoing.ts"
+import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
 import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
-import { type Awaited, Patience } from "./patience.ts"
+import { Patience } from "./patience.ts"
+import { ANSWERING, ASKED, AWAITED, CLOSING, EMPTYING, GONE, READING } from "./state.ts"
 
 /** A request head with its empty line may have as many bytes as on `Bun.serve`. */
 const MAX_HEAD_BYTES = 16_384
-
-/** Waiting for a request, or within its head. */
-const READING = 0
-/** The exchange runs; there is no answer yet. */
-const ASKED = 1
-/** The answer's body is going out. */
-const ANSWERING = 2
-/** The answer is complete, the request's body is not: the rest is read and thrown away. */
-const EMPTYING = 3
-/** No further answer; what the client still sends is thrown away. */
-const CLOSING = 4
-/** There is no socket any more, or another door has it. */
-const GONE = 5
-
-/** By state, what is waited for; while reading, it depends. */
-const AWAITED: readonly (Awaited | undefined)[] = [undefined, "answer", "answer", "rest", "close"]
 
 /**
  * A client's HTTP/1.1 connection at byte level. It takes one request at a time, in order; what the lane does not
@@ -70,7 +55,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.origin = origin
     this.#owner = owner
     this.#intake = new Intake(socket, this.#patience.received)
-    this.#writer = new Writer(socket, SCRATCH)
+    this.#writer = new Writer(socket)
     this.#outgoing = new Outgoing(this.#writer, owner, this)
   }
 
@@ -125,6 +110,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     const refusal = this.#owner.refusal(this.origin.address)
     if (refusal !== undefined) {
       // Cut off at once: a flood of these must not hold connections.
+      this.#writer.flush()
       this.#socket.end(refusal)
       this.#state = GONE
       return
@@ -174,6 +160,10 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** From here on the other door has the connection. */
   #handOver(bytes: Buffer): void {
+    if (!this.#writer.flush()) {
+      this.#keepAhead(bytes, 0)
+      return
+    }
     const other = this.#owner.handOver(this.#socket, this.origin)
     if (other === undefined) {
       this.#socket.terminate()
@@ -291,6 +281,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     const exchange = this.#exchange
     const answering = this.#state === ANSWERING
     this.#state = GONE
+    this.#writer.flush()
     this.#writer.drop()
     this.#head.drop()
     if (exchange !== undefined) {
@@ -311,7 +302,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.#incoming = undefined
     this.#head.drop()
     this.#intake.resume()
-    if (this.#writer.empty) this.#shut()
+    if (this.#writer.flush()) this.#shut()
   }
 
   #shut(): void {
@@ -322,6 +313,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** Closes it if no request is under way; `hard`: in any case, at once. */
   end(hard: boolean): void {
+    this.#writer.flush()
     if (hard) this.#socket.terminate()
     else if (this.#idle) this.#socket.end()
   }
