@@ -26,6 +26,14 @@ class Round {
   #begun = false
   #running = false
   #bytes = 0
+  #handling: PromiseWithResolvers<void> | undefined
+
+  /** Resolves when this round handles what has come. */
+  get handling(): Promise<void> {
+    this.#handling ??= Promise.withResolvers()
+    this.begin()
+    return this.#handling.promise
+  }
 
   /** There is something to do: the round ends when the runtime has read all sockets that are ready. */
   begin(): void {
@@ -49,6 +57,8 @@ class Round {
     this.#bytes = 0
     handOn(this.#answers)
     handOn(this.#requests)
+    this.#handling?.resolve()
+    this.#handling = undefined
     // What the handlers have promised goes out with the rest.
     drainMicrotasks()
     this.#running = false
@@ -70,6 +80,9 @@ const round = new Round()
 
 /** Where messages to all sockets of this thread are put together. */
 export const { outbox } = round
+
+/** Resolves when this round handles what has come: for doors whose sockets the runtime reads. */
+export const handling = (): Promise<void> => round.handling
 
 const NOTHING = Buffer.alloc(0)
 const NOBODY: Receiver = { data: { received: () => undefined } }
