@@ -1,4 +1,5 @@
 import type { TCPSocketListener } from "bun"
+import { Inbox } from "../http1/round.ts"
 import type { ConnectionCounts } from "../observe/connection_counts.ts"
 import { Connections } from "./connections.ts"
 import { HandOver, INNER_HOST } from "./hand_over.ts"
@@ -104,6 +105,12 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
     if (shaken.kind === "out") log.debug("tls.client_refused", { peer: address, reason: shaken.reason })
   }
 
+  function faulted(socket: RawSocket, error: Error): void {
+    log.error("door.fault", { error })
+    socket.terminate()
+  }
+  const inbox = new Inbox("requests", faulted)
+
   function listen(port: number, pair: TlsPair | undefined): Listening {
     const listener: Listener = { retired: false }
     // The types do not know reusePort.
@@ -118,18 +125,19 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
         binaryType: "buffer",
         open: (socket) => opened(socket, listener),
         handshake: (socket, succeeded, error) => shook(socket, listener, succeeded, error),
-        data: (from, bytes) => from.data.received(bytes),
+        data: (from, bytes) => inbox.put(from, bytes),
         drain: (to) => to.data.drained(),
-        end: (from) => from.data.endReceived(),
+        end(from) {
+          inbox.settle(from)
+          from.data.endReceived()
+        },
         close(from, error) {
+          inbox.settle(from)
           if (connections.leave(from)) counts.closed()
           handshakes.gone(from)
           from.data.closed(error)
         },
-        error(from, error) {
-          log.error("door.fault", { error })
-          from.terminate()
-        },
+        error: faulted,
       },
     }
     return { socket: Bun.listen(listening), listener }

@@ -3,6 +3,7 @@ import type { ServerConfig } from "../config/schema.ts"
 import type { Gateway } from "../gateway/gateway.ts"
 import type { Route } from "../gateway/route.ts"
 import { NO_FIELDS } from "../http1/field_list.ts"
+import { handling } from "../http1/round.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Log } from "../observe/log.ts"
 import type { SocketHandler, TopicServer } from "../realtime/socket.ts"
@@ -101,6 +102,7 @@ export function openServeDoor(options: ServeDoorOptions): Door {
       const seconds = guard.refuses(peer)
       if (seconds > 0) return blocked(seconds, way.secure)
     }
+    await handling()
     const arrival = new ServeArrival(request, peer, way, clock)
     const exchange = gateway.begin(arrival)
     arrival.exchange = exchange

@@ -66,7 +66,8 @@ export class Section implements Fields {
    * the body is sent, and does not stay until the collector comes round. False: there is nothing to gain.
    */
   letGoOf(body: Uint8Array): boolean {
-    if (body.buffer !== this.#bytes.buffer || !isLarge(body.buffer.byteLength)) return false
+    // Its length first: an ArrayBuffer is only made when somebody asks for it, and that is dear.
+    if (!isLarge(this.#bytes.length) || body.buffer !== this.#bytes.buffer) return false
     this.#bytes = Buffer.from(this.#bytes.subarray(0, this.end))
     return true
   }

@@ -1,5 +1,7 @@
 import { freeBytes } from "../lib/free_bytes.ts"
 import { CHUNK_END, writeChunkSize } from "./framing.ts"
+import type { Sender } from "./outbox.ts"
+import { outbox } from "./round.ts"
 
 /** Where bytes are written: a socket. Tells how many it took; below zero: it is closing, and will say so. */
 export interface Sink {
@@ -7,37 +9,63 @@ export interface Sink {
 }
 
 /** The sending half of a connection: bytes in order, with backpressure. */
-export class Writer {
+export class Writer implements Sender {
   readonly #sink: Sink
-  readonly #scratch: Buffer
+  readonly #refused: (() => void) | undefined
   /** Bytes the sink has not taken yet. */
   #queue: Uint8Array[] = []
   /** The last chunk of a streamed body, which is ours. */
   #chunk: Uint8Array | undefined
+  /** Something of ours waits in the outbox. */
+  #posted = false
   /** Bytes the sink has taken, of all messages. */
   taken = 0
   /** The sink takes no more: what is written goes nowhere. */
   closed = false
 
-  /**
-   * `scratch`: where messages are put together before they are written, by one connection at a time; what the sink
-   * does not take of it is copied out.
-   */
-  constructor(sink: Sink, scratch: Buffer) {
+  /** `refused` is called when the sink turns out to be closing, later than `write` returned. */
+  constructor(sink: Sink, refused?: () => void) {
     this.#sink = sink
-    this.#scratch = scratch
+    this.#refused = refused
   }
 
-  /** Nothing waits for the sink. */
+  /** Nothing waits for the sink. What waits for the end of the round, it most likely takes. */
   get empty(): boolean {
     return this.#queue.length === 0
   }
 
   /**
-   * Sends `bytes` from `start` to `end`, which must stay as they are until they are out unless they are part of the
-   * scratch buffer. False: not all was taken yet, and the sink will say when it takes more.
+   * Sends `bytes` from `start` to `end`, which must stay as they are until they are out. Messages in the outbox go
+   * when the round is over. False: not all was taken yet, and the sink will say when it takes more.
    */
   write(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.closed) return true
+    if (bytes === outbox.buffer && this.#queue.length === 0) {
+      this.#posted = true
+      outbox.put(this, end)
+      return true
+    }
+    this.flush()
+    return this.#write(bytes, start, end)
+  }
+
+  /**
+   * Sends what waits for the end of the round: to be called before something is done to the socket itself. False: the
+   * sink has not taken all.
+   */
+  flush(): boolean {
+    if (this.#posted) outbox.send()
+    return this.empty
+  }
+
+  send(bytes: Uint8Array, start: number, end: number): void {
+    this.#posted = false
+    if (this.closed) return
+    this.#write(bytes, start, end)
+    if (this.closed) this.#refused?.()
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.closed) return true
     let from = start
     if (this.#queue.length === 0) {
@@ -51,23 +79,26 @@ export class Writer {
       if (from === end) return true
     }
     const rest = bytes.subarray(from, end)
-    this.#queue.push(bytes === this.#scratch ? rest.slice() : rest)
+    this.#queue.push(bytes === outbox.buffer ? rest.slice() : rest)
     return false
   }
 
-  /** Sends a chunk of a streamed body, which is ours from now on, after the first `at` bytes of the scratch buffer. */
-  give(chunk: Uint8Array, at: number, chunked: boolean): boolean {
+  /**
+   * Sends a chunk of a streamed body, which is ours from now on, after what stands in the outbox from `start` to `at`:
+   * the head, if it is still to go.
+   */
+  give(chunk: Uint8Array, chunked: boolean, start = outbox.begin(), at = start): boolean {
     this.#chunk = chunk
-    const scratch = this.#scratch
-    const data = chunked ? writeChunkSize(scratch, at, chunk.length) : at
+    const { buffer } = outbox
+    const data = chunked ? writeChunkSize(buffer, at, chunk.length) : at
     const end = data + chunk.length
     let flowing: boolean
-    if (data > 0 && end + CHUNK_END.length <= scratch.length) {
-      scratch.set(chunk, data)
-      if (chunked) scratch.set(CHUNK_END, end)
-      flowing = this.write(scratch, 0, chunked ? end + CHUNK_END.length : end)
+    if (data > start && end + CHUNK_END.length <= buffer.length) {
+      buffer.set(chunk, data)
+      if (chunked) buffer.set(CHUNK_END, end)
+      flowing = this.write(buffer, start, chunked ? end + CHUNK_END.length : end)
     } else {
-      if (data > 0) this.write(scratch, 0, data)
+      if (data > start) this.write(buffer, start, data)
       flowing = this.write(chunk, 0, chunk.length)
       if (chunked) flowing = this.write(CHUNK_END, 0, CHUNK_END.length)
     }

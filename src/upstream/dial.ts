@@ -1,4 +1,5 @@
 import type { Socket, SocketHandler } from "bun"
+import { Inbox } from "../http1/round.ts"
 import type { Address, NameResolver } from "./address.ts"
 
 export type UpstreamSocket = Socket<SocketUser>
@@ -21,16 +22,24 @@ export interface SocketUser {
   faulted(error: Error): void
 }
 
+const inbox = new Inbox<UpstreamSocket>("answers", (socket, error) => socket.data.faulted(error))
+
 const HANDLERS: SocketHandler<SocketUser> = {
   binaryType: "buffer",
   open: (socket) => socket.data.opened(socket),
   // `succeeded` speaks of the handshake and the name, `authorized` of the chain: both are wanted.
   handshake: (socket, succeeded, error) =>
     socket.data.shook(succeeded && socket.authorized ? undefined : (error?.message ?? "not authorized")),
-  data: (socket, bytes) => socket.data.received(bytes),
+  data: (socket, bytes) => inbox.put(socket, bytes),
   drain: (socket) => socket.data.drained(),
-  end: (socket) => socket.data.endReceived(),
-  close: (socket, error) => socket.data.closed(error),
+  end(socket) {
+    inbox.settle(socket)
+    socket.data.endReceived()
+  },
+  close(socket, error) {
+    inbox.settle(socket)
+    socket.data.closed(error)
+  },
   error: (socket, error) => socket.data.faulted(error),
 }
 

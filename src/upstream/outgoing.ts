@@ -1,5 +1,6 @@
 import type { Socket } from "bun"
 import { LAST_CHUNK } from "../http1/framing.ts"
+import { outbox } from "../http1/round.ts"
 import { lengthLine } from "../http1/text.ts"
 import { Writer } from "../http1/writer.ts"
 import type { UpstreamRequest } from "./ask.ts"
@@ -14,9 +15,6 @@ export interface OutgoingOwner {
   /** The socket took nothing of the request. */
   lost(cause: string): void
 }
-
-/** Where the requests of all connections are put together. */
-const SCRATCH = Buffer.allocUnsafe(128 * 1024)
 
 const CR = 13
 const LF = 10
@@ -38,7 +36,7 @@ export class Outgoing implements Carrier {
   }
 
   attach(socket: Socket<unknown>): void {
-    this.#writer = new Writer(socket, SCRATCH)
+    this.#writer = new Writer(socket, () => this.#failed())
   }
 
   /** Whether some of the request is still to be sent. */
@@ -64,26 +62,28 @@ export class Outgoing implements Carrier {
     return moved
   }
 
-  /** Puts the head together in the shared scratch buffer and returns its end; `send` must follow at once. */
+  /** Puts the head together in the outbox and returns its end; `send` must follow at once. */
   prepare(request: UpstreamRequest): number {
-    return writeFraming(request, request.writeHead(SCRATCH, 0))
+    return writeFraming(request, request.writeHead(outbox.buffer, outbox.begin()))
   }
 
   /** Sends the prepared head and the body: in one write when the body is here and small. */
   send(request: UpstreamRequest, end: number): void {
+    const { buffer } = outbox
+    const start = outbox.begin()
     const body = request.body
     this.#begunAt = this.#writer!.taken
-    if (body === undefined) this.#write(SCRATCH, 0, end)
+    if (body === undefined) this.#write(buffer, start, end)
     else if (!(body instanceof Uint8Array)) {
       const upload = new Upload(this, body)
       this.#upload = upload
-      this.#write(SCRATCH, 0, end)
+      this.#write(buffer, start, end)
       if (this.#upload === upload) upload.start()
-    } else if (end + body.length <= SCRATCH.length) {
-      SCRATCH.set(body, end)
-      this.#write(SCRATCH, 0, end + body.length)
+    } else if (end + body.length <= buffer.length) {
+      buffer.set(body, end)
+      this.#write(buffer, start, end + body.length)
     } else {
-      this.#write(SCRATCH, 0, end)
+      this.#write(buffer, start, end)
       this.#write(body, 0, body.length)
     }
   }
@@ -113,7 +113,7 @@ export class Outgoing implements Carrier {
 
   carry(chunk: Uint8Array, chunked: boolean): boolean {
     if (this.deaf) return true
-    const flowing = this.#writer!.give(chunk, 0, chunked)
+    const flowing = this.#writer!.give(chunk, chunked)
     if (this.deaf) this.#failed()
     return flowing
   }
@@ -143,14 +143,15 @@ export class Outgoing implements Carrier {
   }
 }
 
-/** Adds the framing fields and the empty line to the request head in the scratch buffer. */
+/** Adds the framing fields and the empty line to the request head in the outbox. */
 function writeFraming(request: UpstreamRequest, at: number): number {
+  const { buffer } = outbox
   const lines = framing(request)
   const end = at + lines.length + 2
-  if (end > SCRATCH.length) throw new RangeError("request head does not fit the buffer")
-  if (lines !== "") SCRATCH.latin1Write(lines, at)
-  SCRATCH[end - 2] = CR
-  SCRATCH[end - 1] = LF
+  if (end > buffer.length) throw new RangeError("request head does not fit the buffer")
+  if (lines !== "") buffer.latin1Write(lines, at)
+  buffer[end - 2] = CR
+  buffer[end - 1] = LF
   return end
 }
 

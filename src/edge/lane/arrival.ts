@@ -79,7 +79,8 @@ export class LaneArrival implements Arrival {
   }
 
   hint(fields: Fields): void {
-    this.kept.hint(fields)
+    // Before a 101 nothing may wait to be written.
+    if (this.fields.get("upgrade") === undefined) this.kept.hint(fields)
   }
 }
 

@@ -13,7 +13,7 @@ import { UNREAD_BYTES } from "../upload.ts"
 import { LaneArrival, type LaneWay, noArrival } from "./arrival.ts"
 import { Incoming } from "./incoming.ts"
 import { Intake } from "./intake.ts"
-import { Outgoing, type OutgoingOwner, SCRATCH } from "./outgoing.ts"
+import { Outgoing, type OutgoingOwner } from "./outgoing.ts"
 import type { LaneLimits, LaneMember, LaneOwner } from "./owner.ts"
 import { Patience } from "./patience.ts"
 import { ANSWERING, ASKED, AWAITED, CLOSING, EMPTYING, GONE, READING } from "./state.ts"
@@ -48,8 +48,6 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   #last = false
   /** The client waits for leave to send its body. */
   #expects = false
-  /** A relay takes the connection once all is written. */
-  #switching = false
   readonly #patience = new Patience()
 
   constructor(socket: RawSocket, origin: Origin, owner: LaneOwner) {
@@ -57,7 +55,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.origin = origin
     this.#owner = owner
     this.#intake = new Intake(socket, this.#patience.received)
-    this.#writer = new Writer(socket, SCRATCH)
+    this.#writer = new Writer(socket)
     this.#outgoing = new Outgoing(this.#writer, owner, this)
   }
 
@@ -78,7 +76,6 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     if (this.#state === ANSWERING) this.#outgoing.resume()
     else if (this.#state === READING) this.#next()
     else if (this.#state === CLOSING) this.#shut()
-    else if (this.#switching) this.#handled()
   }
 
   endReceived(): void {
@@ -106,13 +103,18 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   #begin(head: RequestHead, bytes: Buffer): void {
     const { fields } = head
-    if (fields.get("upgrade") !== undefined && !takesUpgrade(head, this, this.#owner)) {
+    // An upgrade takes the socket itself: what is to be written to it goes out before.
+    if (
+      fields.get("upgrade") !== undefined &&
+      !(takesUpgrade(head, this, this.#owner) && this.#writer.flush())
+    ) {
       this.#handOver(bytes)
       return
     }
     const refusal = this.#owner.refusal(this.origin.address)
     if (refusal !== undefined) {
       // Cut off at once: a flood of these must not hold connections.
+      this.#writer.flush()
       this.#socket.end(refusal)
       this.#state = GONE
       return
@@ -162,6 +164,10 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** From here on the other door has the connection. */
   #handOver(bytes: Buffer): void {
+    if (!this.#writer.flush()) {
+      this.#keepAhead(bytes, 0)
+      return
+    }
     const other = this.#owner.handOver(this.#socket, this.origin)
     if (other === undefined) {
       this.#socket.terminate()
@@ -217,7 +223,12 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
       this.#leave()
       return
     }
-    if (exchange.socket !== undefined && this.#switchOver(exchange)) return
+    if (exchange.socket !== undefined && switchOver(exchange, this.#socket, this.#intake, this.#owner)) {
+      this.#state = GONE
+      this.#owner.gone(this)
+      this.#over(exchange)
+      return
+    }
     this.#last ||=
       this.#expects ||
       this.#owner.draining ||
@@ -227,17 +238,6 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
       (this.#incoming !== undefined && this.#incoming.left > UNREAD_BYTES)
     this.#state = ANSWERING
     this.#outgoing.send(exchange, this.#last)
-  }
-
-  /** From here on a relay has the connection. */
-  #switchOver(exchange: Exchange): boolean {
-    this.#switching = !this.#writer.empty
-    if (this.#switching) return true
-    if (!switchOver(exchange, this.#socket, () => this.#intake.take(), this.#owner)) return false
-    this.#state = GONE
-    this.#owner.gone(this)
-    this.#over(exchange)
-    return true
   }
 
   /** The answer broke off within its body: the client must see that it is not whole. */
@@ -292,6 +292,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     const exchange = this.#exchange
     const answering = this.#state === ANSWERING
     this.#state = GONE
+    this.#writer.flush()
     this.#writer.drop()
     this.#head.drop()
     if (exchange !== undefined) {
@@ -312,7 +313,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     this.#incoming = undefined
     this.#head.drop()
     this.#intake.resume()
-    if (this.#writer.empty) this.#shut()
+    if (this.#writer.flush()) this.#shut()
   }
 
   #shut(): void {
@@ -323,6 +324,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** Closes it if no request is under way; `hard`: in any case, at once. */
   end(hard: boolean): void {
+    this.#writer.flush()
     if (hard) this.#socket.terminate()
     else if (this.#idle) this.#socket.end()
   }

@@ -2,14 +2,12 @@ import type { BodySink, BodySource } from "../../http1/body.ts"
 import type { Fields } from "../../http1/fields.ts"
 import { LAST_CHUNK } from "../../http1/framing.ts"
 import { writeResponseHead } from "../../http1/response_head.ts"
+import { outbox } from "../../http1/round.ts"
 import { lengthLine } from "../../http1/text.ts"
 import type { Writer } from "../../http1/writer.ts"
 import { freeAround } from "../../lib/free_bytes.ts"
 import type { Answer, Exchange } from "../../upstream/exchange.ts"
 import type { LaneOwner } from "./owner.ts"
-
-/** Where the answers of all connections are put together. */
-export const SCRATCH = Buffer.allocUnsafe(192 * 1024)
 
 /** A body that is all here goes out in one write with its head up to this size. */
 const ONE_WRITE_BYTES = 65_536
@@ -34,8 +32,9 @@ export class Outgoing implements BodySink {
   /** The body while it flows. */
   #source: BodySource | undefined
   #chunked = false
-  /** The head waits in `SCRATCH` for the first bytes of the body; 0: none does. */
-  #headBytes = 0
+  /** Where in the outbox the head waits for the first bytes of the body; an end of 0: it does not. */
+  #headStart = 0
+  #headEnd = 0
 
   constructor(writer: Writer, lane: LaneOwner, owner: OutgoingOwner) {
     this.#writer = writer
@@ -52,27 +51,31 @@ export class Outgoing implements BodySink {
   hint(fields: Fields): void {
     const links = fields.get("link")
     if (links === undefined) return
-    const end = SCRATCH.latin1Write(`HTTP/1.1 103 Early Hints\r\nlink: ${links}\r\n\r\n`)
-    this.#writer.write(SCRATCH, 0, end)
+    const { buffer } = outbox
+    const start = outbox.begin()
+    const end = start + buffer.latin1Write(`HTTP/1.1 103 Early Hints\r\nlink: ${links}\r\n\r\n`, start)
+    this.#writer.write(buffer, start, end)
   }
 
   /** Sends the answer of the exchange. `closing`: the client is told that no further request is taken. */
   send(exchange: Exchange, closing: boolean): void {
-    const end = this.#writeHead(exchange, closing)
+    const start = outbox.begin()
+    const end = this.#writeHead(exchange, closing, start)
     const { body, status } = exchange.answer!
     const headless = exchange.method === "HEAD" || status === 204 || status === 304
     if (body === undefined || body instanceof Uint8Array) {
-      this.#sendWhole(end, headless ? undefined : body, exchange)
+      this.#sendWhole(start, end, headless ? undefined : body, exchange)
       this.#owner.answered()
     } else if (headless) {
       body.cancel()
-      this.#sendWhole(end, undefined, exchange)
+      this.#sendWhole(start, end, undefined, exchange)
       this.#owner.answered()
     } else {
       this.#exchange = exchange
       this.#source = body
       this.#chunked = body.length === undefined
-      this.#headBytes = end
+      this.#headStart = start
+      this.#headEnd = end
       body.flow(this)
       this.#sendHead()
     }
@@ -95,9 +98,10 @@ export class Outgoing implements BodySink {
     // A chunk of nothing would end a chunked body.
     if (chunk.length === 0) return this.#writer.empty
     this.#exchange!.bytesOut += chunk.length
-    const at = this.#headBytes
-    this.#headBytes = 0
-    return this.#writer.give(chunk, at, this.#chunked)
+    const at = this.#headEnd
+    if (at === 0) return this.#writer.give(chunk, this.#chunked)
+    this.#headEnd = 0
+    return this.#writer.give(chunk, this.#chunked, this.#headStart, at)
   }
 
   end(): void {
@@ -111,51 +115,51 @@ export class Outgoing implements BodySink {
   abort(): void {
     if (this.#source === undefined) return
     this.#source = undefined
-    this.#headBytes = 0
+    this.#headEnd = 0
     this.#owner.answerBroken()
   }
 
-  #writeHead(exchange: Exchange, closing: boolean): number {
+  #writeHead(exchange: Exchange, closing: boolean, at: number): number {
     try {
-      return writeAnswerHead(exchange, closing, this.#lane.dateLine)
+      return writeAnswerHead(exchange, closing, this.#lane.dateLine, at)
     } catch (error) {
       // Nothing of it goes out.
       const { body } = exchange.answer!
       if (body !== undefined && !(body instanceof Uint8Array)) body.cancel()
       this.#lane.unwritable(exchange, error)
-      return writeAnswerHead(exchange, closing, this.#lane.dateLine)
+      return writeAnswerHead(exchange, closing, this.#lane.dateLine, at)
     }
   }
 
-  #sendWhole(head: number, body: Uint8Array | undefined, exchange: Exchange): void {
+  #sendWhole(start: number, head: number, body: Uint8Array | undefined, exchange: Exchange): void {
     const length = body?.length ?? 0
     exchange.bytesOut = length
     if (length <= ONE_WRITE_BYTES) {
-      if (body !== undefined) SCRATCH.set(body, head)
-      this.#writer.write(SCRATCH, 0, head + length)
+      if (body !== undefined) outbox.buffer.set(body, head)
+      this.#writer.write(outbox.buffer, start, head + length)
       if (body !== undefined && exchange.answer!.owned === true) freeAround(body)
     } else {
-      this.#writer.write(SCRATCH, 0, head)
+      this.#writer.write(outbox.buffer, start, head)
       this.#writer.write(body!, 0, length)
     }
   }
 
   #sendHead(): void {
-    if (this.#headBytes === 0) return
-    const end = this.#headBytes
-    this.#headBytes = 0
-    this.#writer.write(SCRATCH, 0, end)
+    if (this.#headEnd === 0) return
+    const end = this.#headEnd
+    this.#headEnd = 0
+    this.#writer.write(outbox.buffer, this.#headStart, end)
   }
 }
 
-/** Writes the head to the start of `SCRATCH` and returns its end. Throws for a line that cannot be written. */
-function writeAnswerHead(exchange: Exchange, closing: boolean, dateLine: string): number {
+/** Writes the head into the outbox at `at` and returns its end. Throws for a line that cannot be written. */
+function writeAnswerHead(exchange: Exchange, closing: boolean, dateLine: string, at: number): number {
   const answer = exchange.answer!
   const { status, fields } = answer
   let rest = framing(exchange, answer)
   if (fields.get("date") === undefined) rest += dateLine
   if (closing) rest += "connection: close\r\n"
-  return writeResponseHead(SCRATCH, 0, status, fields, exchange.responseEdits, rest)
+  return writeResponseHead(outbox.buffer, at, status, fields, exchange.responseEdits, rest)
 }
 
 /** How long the body is, or how its end will show (RFC 9112 section 6). */

@@ -1,6 +1,6 @@
 import type { Awaited } from "./patience.ts"
 
-// What a client's connection is doing.
+// What a connection of the lane is at.
 
 /** Waiting for a request, or within its head. */
 export const READING = 0

@@ -4,6 +4,7 @@ import type { FrameRelay } from "../../realtime/frame_relay.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
 import type { RawSocket } from "../raw_socket.ts"
 import { LaneArrival, type LaneWay } from "./arrival.ts"
+import type { Intake } from "./intake.ts"
 import type { LaneOwner } from "./owner.ts"
 
 const head = Buffer.allocUnsafe(65_536)
@@ -22,14 +23,9 @@ export function takesUpgrade(request: RequestHead, way: LaneWay, owner: LaneOwne
 
 /**
  * Answers 101 and gives the connection to the relay of `exchange.socket`, with what the client has sent ahead. False:
- * the answer cannot be written, and the exchange has another one. Nothing may be waiting to be written.
+ * the answer cannot be written, and the exchange has another one.
  */
-export function switchOver(
-  exchange: Exchange,
-  socket: RawSocket,
-  takeAhead: () => Buffer | undefined,
-  owner: LaneOwner,
-): boolean {
+export function switchOver(exchange: Exchange, socket: RawSocket, intake: Intake, owner: LaneOwner): boolean {
   const { handler, refused } = exchange.socket!
   const relay = handler as FrameRelay
   let end: number
@@ -43,7 +39,7 @@ export function switchOver(
   }
   socket.data = relay.client
   // A relay that waited for too long has given up.
-  if (!relay.start(socket, Buffer.from(head.subarray(0, end)), takeAhead())) socket.terminate()
+  if (!relay.start(socket, Buffer.from(head.subarray(0, end)), intake.take())) socket.terminate()
   return true
 }
 
