@@ -104,10 +104,8 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   #begin(head: RequestHead, bytes: Buffer): void {
     const { fields } = head
     // An upgrade takes the socket itself: what is to be written to it goes out before.
-    if (
-      fields.get("upgrade") !== undefined &&
-      !(takesUpgrade(head, this, this.#owner) && this.#writer.flush())
-    ) {
+    const upgrades = fields.get("upgrade") !== undefined
+    if (upgrades && !(takesUpgrade(head, this, this.#owner) && this.#writer.flush())) {
       this.#handOver(bytes)
       return
     }
