@@ -110,7 +110,7 @@ const ServerSchema = strictObject(
     lane: Type.Boolean({
       default: true,
       description:
-        "Read HTTP/1.1 at byte level, which costs about two thirds of the CPU (`bench plain`); off: everything is served by the runtime's HTTP server, as HTTP/2 and WebSockets are in any case. With `http2`, TLS connections are served by that one too.",
+        "Read HTTP/1.1 at byte level, which costs about two thirds of the CPU (`bench plain`); off: everything is served by the runtime's HTTP server, as HTTP/2 and the WebSockets of channels are in any case. With `http2`, TLS connections are served by that one too.",
     }),
     max_connections: Type.Integer({
       minimum: 1,

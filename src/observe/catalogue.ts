@@ -232,7 +232,7 @@ export const METRICS: readonly Metric[] = [
   },
   {
     name: "gatehouse_client_connections_handed_over_total",
-    help: "Client connections passed on to the runtime's HTTP server, as they asked for a WebSocket or another version.",
+    help: "Client connections passed on to the runtime's HTTP server, as they asked for a WebSocket of channels, for compression of one, or for another version.",
     type: "counter",
     labels: [],
     series: { metric: SERIES.connectionsHandedOver, about: "nothing", small: "nothing" },

@@ -103,7 +103,9 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
 
   expect(await statuses("/good/a", 3)).toEqual([200, 200, 200])
   expect(await statuses("/good/a", 2, { method: "POST", body: "y".repeat(50) })).toEqual([200, 200])
-  expect(await statuses("/nowhere", 2)).toEqual([404, 404])
+  expect(await statuses("/nowhere", 1)).toEqual([404])
+  const another = { headers: { connection: "Upgrade", upgrade: "h2c" } }
+  expect(await statuses("/nowhere", 1, another)).toEqual([404])
   expect(await statuses("/halfdead", 2)).toEqual([200, 200])
   expect(await statuses("/failing", 4)).toEqual([500, 500, 500, 503])
   expect(await statuses("/few", 5)).toEqual([200, 200, 200, 429, 429])
@@ -157,9 +159,10 @@ test("[T-10.3 C-8.1 C-8.2 V-mon] traffic of every kind shows in every metric of 
     ["gatehouse_upstream_attempts_total", { service: "halfdead", outcome: "connect" }, 1],
     ["gatehouse_upstream_attempts_total", { service: "failing", outcome: "server_error" }, 3],
     ["gatehouse_access_log_dropped_total", {}, 0],
-    // The WebSocket.
+    // Another version.
     ["gatehouse_client_connections_handed_over_total", {}, 1],
     ["gatehouse_client_connections_refused_total", { reason: "full" }, 0],
+    // The WebSocket.
     ["gatehouse_websockets_open", {}, 1],
     ["gatehouse_websocket_messages_total", { direction: "from_client" }, 1],
     ["gatehouse_websocket_messages_total", { direction: "to_client" }, 1],
