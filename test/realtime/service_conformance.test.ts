@@ -19,8 +19,6 @@ import {
 setDefaultTimeout(60_000)
 
 const CASES = [...FRAME_CASES, ...UTF8_CASES]
-/** Fragments of a text are judged when the message is whole, on this side too. */
-const LATE: ReadonlySet<string> = new Set(["6.4.1", "6.4.2"])
 
 const python =
   Bun.spawnSync(["/usr/bin/python3", "-c", "import websockets"], { stderr: "ignore" }).exitCode === 0
@@ -59,7 +57,7 @@ describe.skipIf(!python)("service conformance", () => {
   const isBroken = (each: WsCase): boolean => saw("direct", each).close[0] === 1006
 
   test(`[S-FR4.2] ${CASES.length} cases end for the service as without the gateway`, () => {
-    const different = CASES.filter(({ id }) => !LATE.has(id)).flatMap((each) => {
+    const different = CASES.flatMap((each) => {
       const [direct, relayed] = [observed(each, seen("direct", each)), observed(each, seen("relayed", each))]
       return Bun.deepEquals(direct, relayed) ? [] : [{ case: `${each.id} ${each.does}`, direct, relayed }]
     })
