@@ -32,7 +32,10 @@ export class FrameRelay implements RelayMember, RelayEndOwner {
   readonly client: RelayEnd
   readonly #service: RelayEnd
   readonly #limits: RelayLimits
-  readonly #deps: RelayDeps
+  // Not `deps` itself: that is one more object for each of thousands.
+  readonly #relays: RelayDeps["relays"]
+  readonly #counters: RelayDeps["counters"]
+  readonly #now: RelayDeps["now"]
   /** The service's connection until the client's handshake is complete. */
   #awaiting: SwitchedSocket | undefined
   #ended = false
@@ -44,15 +47,18 @@ export class FrameRelay implements RelayMember, RelayEndOwner {
   #activeAt: number
 
   constructor(service: SwitchedSocket, limits: RelayLimits, deps: RelayDeps) {
-    const at = deps.now()
+    const { relays, counters, now } = deps
+    const at = now()
     this.#awaiting = service
     this.#limits = limits
-    this.#deps = deps
+    this.#relays = relays
+    this.#counters = counters
+    this.#now = now
     this.#activeAt = at
     this.client = new RelayEnd(this, true, limits.maxMessageBytes, at)
     this.#service = new RelayEnd(this, false, limits.maxMessageBytes, at)
-    deps.relays.add(this)
-    deps.counters.opened()
+    relays.add(this)
+    counters.opened()
   }
 
   /**
@@ -136,8 +142,8 @@ export class FrameRelay implements RelayMember, RelayEndOwner {
   }
 
   counted(from: RelayEnd, bytes: number): void {
-    if (from === this.client) this.#deps.counters.received(bytes)
-    else this.#deps.counters.sent(bytes)
+    if (from === this.client) this.#counters.received(bytes)
+    else this.#counters.sent(bytes)
   }
 
   closing(end: RelayEnd): void {
@@ -198,12 +204,12 @@ export class FrameRelay implements RelayMember, RelayEndOwner {
 
   #beginEnd(): void {
     this.#ended = true
-    this.#endingAt = this.#deps.now()
+    this.#endingAt = this.#now()
   }
 
   #settle(): void {
-    this.#deps.relays.remove(this)
-    this.#deps.counters.closed()
+    this.#relays.remove(this)
+    this.#counters.closed()
   }
 }
 

@@ -20,6 +20,9 @@ export interface FrameSink {
   closing(): void
 }
 
+/** Of the frame whose head was read last. Not a field: it does not outlive a scan, and thousands of scanners are idle. */
+let payloadBytes = 0
+
 /** A frame with no more payload goes on only when it is whole: so it can be judged before anybody sees a part of it. */
 const WHOLE_BYTES = 4096
 
@@ -50,8 +53,6 @@ export class FrameScanner {
   /** Of the bytes to come of it. */
   #key = 0
   #over = false
-  /** Of the frame whose head was read last. */
-  #payload = 0
   /** Whether the end of a large frame is to be told, once. */
   tellFrameEnd = false
 
@@ -98,8 +99,8 @@ export class FrameScanner {
       }
       const head = this.#headEnd(bytes, at)
       if (head < 0) return this.#faultAt(-head as ScanFault, bytes, run, at)
-      const end = head + this.#payload
-      if (head === 0 || (end > length && this.#payload <= WHOLE_BYTES)) break
+      const end = head + payloadBytes
+      if (head === 0 || (end > length && payloadBytes <= WHOLE_BYTES)) break
       if (bytes[at]! === (FIN | OPCODE.PONG) && end === head && this.#sink.ponged()) {
         if (at > run) this.#sink.pass(bytes, run, at)
         run = end
@@ -147,7 +148,7 @@ export class FrameScanner {
     }
     if (!control && this.#messageBytes + payload > this.#maxMessageBytes) return -SCAN.TOO_BIG
     if (this.#masked) end += 4
-    this.#payload = payload
+    payloadBytes = payload
     return end > bytes.length ? 0 : end
   }
 
@@ -169,7 +170,7 @@ export class FrameScanner {
     this.#beginData(bytes, at, head)
     const length = bytes.length
     if (!this.#takeData(bytes, head, length, false)) return true
-    this.#left = this.#payload - (length - head)
+    this.#left = payloadBytes - (length - head)
     this.#key = turnKey(this.#key, length - head)
     return false
   }
@@ -182,7 +183,7 @@ export class FrameScanner {
       this.#opcode = opcode
       this.#text = TEXT_START
     }
-    this.#messageBytes += this.#payload
+    this.#messageBytes += payloadBytes
     this.#key = this.#masked ? bytes.readInt32LE(head - 4) : 0
   }
 

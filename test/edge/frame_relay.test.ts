@@ -28,9 +28,9 @@ const HANDSHAKE =
 const sent = (text: string): Buffer => frame(OPCODE.TEXT, text, true, false)
 
 /** A gateway before a service that does this, in plain or behind TLS on both sides. */
-function relayTo(script: RawScript, file: object = {}, secure = false) {
+function relayTo(script: RawScript, file: object = {}, secure = false, unix?: string) {
   const tls = { key: SERVICE_KEY, cert: SERVICE_CERTIFICATE }
-  const upstream = new RawUpstream(script, secure ? { tls } : {})
+  const upstream = new RawUpstream(script, unix === undefined ? (secure ? { tls } : {}) : { unix })
   const instances = [upstream.url]
   const gateway: ServedGateway = serveGateway(
     {
@@ -194,6 +194,37 @@ describe.each([
     expect(client.received.slice(-back.length) === back.toString("latin1")).toBe(true)
     expect(upstream.connections[0]!.received.slice(-there.length) === there.toString("latin1")).toBe(true)
   })
+})
+
+test("a service on a Unix socket is reached", async () => {
+  const unix = `/tmp/frames-${process.pid}.sock`
+  const { gateway } = relayTo(
+    (connection) => connection.write(`${SWITCH}\r\n`).write(sent("over unix")),
+    {},
+    false,
+    unix,
+  )
+  const { frames } = await openRaw(gateway.port, "/chat")
+  await until(() => frames.length === 1, "the frame")
+  expect(frames[0]!.payload.toString()).toBe("over unix")
+})
+
+test("a client that asks too late for what it had asked before gets its answers first", async () => {
+  const { gateway, upstream } = relayTo((connection, head) =>
+    connection.write(
+      head.includes("Upgrade")
+        ? `${SWITCH}\r\n`
+        : `HTTP/1.1 200 OK\r\ncontent-length: 20000000\r\n\r\n${"x".repeat(20_000_000)}`,
+    ),
+  )
+  const client = await openClient(gateway.port, { countOnly: true })
+  client.send(`GET / HTTP/1.1\r\nHost: a.example\r\n\r\n${HANDSHAKE}\r\n`)
+  client.pause()
+  await until(() => upstream.connections.length === 1, "the first request")
+  client.resume()
+  await until(() => gateway.access.length === 2, "both answers")
+  expect(gateway.access.map(({ status }) => status)).toEqual([200, 101])
+  await until(() => client.bytesReceived > 20_000_000, "all of the first")
 })
 
 describe("the end", () => {
