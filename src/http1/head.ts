@@ -1,4 +1,4 @@
-import { Section } from "./section.ts"
+import { afterBlanks, beforeBlanks, Section } from "./section.ts"
 
 /** Why bytes are not a head: more are needed, or no more can mend it. */
 export type HeadFault = Incomplete | BadHead
@@ -124,7 +124,7 @@ function nameOf(bytes: Buffer, start: number, end: number, hash: number): string
 export function scanSection(bytes: Buffer, at: number, maxFields: number): Section | HeadFault {
   const length = bytes.length
   const names: string[] = []
-  const marks: number[] = []
+  const starts: number[] = []
   let contentLength: number | undefined
   let chunked = false
   let connection: string | undefined
@@ -135,7 +135,7 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
       if (i + 1 === length) return INCOMPLETE
       if (bytes[i + 1] !== LF) return BARE_CR
       if (chunked && contentLength !== undefined) return BOTH
-      return new Section(bytes, names, marks, i + 2, contentLength, chunked, connection)
+      return new Section(bytes, names, starts, i + 2, contentLength, chunked, connection)
     }
     if (names.length === maxFields) return TOO_MANY
     const start = i
@@ -149,29 +149,33 @@ export function scanSection(bytes: Buffer, at: number, maxFields: number): Secti
     if (i === start) return bytes[i] === SP || bytes[i] === TAB ? FOLDED : BAD_NAME
     if (bytes[i] !== COLON) return NO_COLON
     const name = nameOf(bytes, start, i, hash)
-    i++
-    while (i < length && (bytes[i] === SP || bytes[i] === TAB)) i++
-    const valueStart = i
-    i = endOfText(bytes, i)
+    const colon = i
+    i = endOfText(bytes, i + 1)
     if (i === length) return INCOMPLETE
     if (bytes[i] !== CR) return BAD_VALUE
-    let valueEnd = i
-    while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) valueEnd--
     if (i + 1 === length) return INCOMPLETE
     if (bytes[i + 1] !== LF) return BARE_CR
+    const end = i
     i += 2
     names.push(name)
-    marks.push(start, valueStart, valueEnd)
+    starts.push(start)
     if (name === "content-length") {
       if (!untabbed(bytes, start, i)) return BAD_LENGTH
       if (contentLength !== undefined) return TWO_LENGTHS
-      contentLength = digits(bytes, valueStart, valueEnd)
+      contentLength = digits(bytes, afterBlanks(bytes, colon + 1), beforeBlanks(bytes, end))
       if (contentLength === undefined) return BAD_LENGTH
     } else if (name === "transfer-encoding") {
-      if (chunked || !untabbed(bytes, start, i) || !is(bytes, valueStart, valueEnd, "chunked"))
+      const valueStart = afterBlanks(bytes, colon + 1)
+      if (
+        chunked ||
+        !untabbed(bytes, start, i) ||
+        !is(bytes, valueStart, beforeBlanks(bytes, end), "chunked")
+      )
         return BAD_CODING
       chunked = true
     } else if (name === "connection") {
+      const valueStart = afterBlanks(bytes, colon + 1)
+      const valueEnd = beforeBlanks(bytes, end)
       const value = is(bytes, valueStart, valueEnd, "keep-alive")
         ? "keep-alive"
         : bytes.latin1Slice(valueStart, valueEnd).toLowerCase()
@@ -188,7 +192,7 @@ function untabbed(bytes: Buffer, start: number, end: number): boolean {
 
 /** 1 to 15 decimal digits (always a safe integer), else `undefined`. */
 function digits(bytes: Buffer, start: number, end: number): number | undefined {
-  if (end === start || end - start > 15) return undefined
+  if (end <= start || end - start > 15) return undefined
   let value = 0
   for (let i = start; i < end; i++) {
     const digit = bytes[i]! - 48

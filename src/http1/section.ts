@@ -27,8 +27,8 @@ export class Section implements Fields {
 
   #bytes: Buffer
   readonly #names: readonly string[]
-  /** Three positions a line: its start, its value's start and end. Lines follow each other without a gap. */
-  readonly #marks: readonly number[]
+  /** Where each line starts. They follow each other without a gap. */
+  readonly #starts: readonly number[]
   #flat: string[] | undefined
   /** A long value that was asked for, and its name: tokens and cookies are looked at several times. */
   #long = ""
@@ -37,7 +37,7 @@ export class Section implements Fields {
   constructor(
     bytes: Buffer,
     names: readonly string[],
-    marks: readonly number[],
+    starts: readonly number[],
     end: number,
     contentLength: number | undefined,
     chunked: boolean,
@@ -45,7 +45,7 @@ export class Section implements Fields {
   ) {
     this.#bytes = bytes
     this.#names = names
-    this.#marks = marks
+    this.#starts = starts
     this.end = end
     this.contentLength = contentLength
     this.chunked = chunked
@@ -105,12 +105,11 @@ export class Section implements Fields {
     if (this.#flat === undefined) {
       // One decoding and slices of it: a decoding for each value costs several times as much.
       const names = this.#names
-      const marks = this.#marks
       const flat: string[] = []
-      const start = marks[0] ?? 0
+      const start = this.#starts[0] ?? 0
       const text = this.#bytes.latin1Slice(start, this.end)
       for (let line = 0; line < names.length; line++) {
-        flat.push(names[line]!, text.slice(marks[line * 3 + 1]! - start, marks[line * 3 + 2]! - start))
+        flat.push(names[line]!, text.slice(this.#valueStart(line) - start, this.#valueEnd(line) - start))
       }
       this.#flat = flat
     }
@@ -132,13 +131,13 @@ export class Section implements Fields {
   /** `run`: where what is copied begins, -1: with the first line left in. `kept`: a name that is, whatever `dropped` has. */
   #copy(out: Buffer, at: number, run: number, dropped: NameSet, kept: string): number {
     const names = this.#names
-    const marks = this.#marks
+    const starts = this.#starts
     for (let line = 0; line < names.length; line++) {
       const name = names[line]!
       if (name === kept || !dropped.has(name)) {
-        if (run < 0) run = marks[line * 3]!
+        if (run < 0) run = starts[line]!
       } else if (run >= 0) {
-        at = this.#splice(out, at, run, marks[line * 3]!)
+        at = this.#splice(out, at, run, starts[line]!)
         run = -1
       }
     }
@@ -151,8 +150,31 @@ export class Section implements Fields {
   }
 
   #value(line: number): string {
-    return this.#bytes.latin1Slice(this.#marks[line * 3 + 1]!, this.#marks[line * 3 + 2]!)
+    return this.#bytes.latin1Slice(this.#valueStart(line), this.#valueEnd(line))
   }
+
+  // Most values are never asked for: where they are is found out when one is.
+
+  #valueStart(line: number): number {
+    return afterBlanks(this.#bytes, this.#starts[line]! + this.#names[line]!.length + 1)
+  }
+
+  #valueEnd(line: number): number {
+    // Before the CRLF of its line; after the last one comes that of the empty line.
+    return beforeBlanks(this.#bytes, (this.#starts[line + 1] ?? this.end - 2) - 2)
+  }
+}
+
+/** Position of the first byte from `i` on that is no space or tab; a line break ends every line. */
+export function afterBlanks(bytes: Buffer, i: number): number {
+  while (bytes[i] === 0x20 || bytes[i] === 0x09) i++
+  return i
+}
+
+/** Position after the last byte before `i` that is no space or tab; a colon begins every value. */
+export function beforeBlanks(bytes: Buffer, i: number): number {
+  while (bytes[i - 1] === 0x20 || bytes[i - 1] === 0x09) i--
+  return i
 }
 
 /** The section of an answer that came without fields of its own. */

@@ -140,6 +140,8 @@ describe("[F-33] refused heads", () => {
     ["a signed length", line("content-length: +5")],
     ["a hexadecimal length", line("content-length: 0x5")],
     ["an empty length", line("content-length: ")],
+    ["a length of spaces", line("content-length:   ")],
+    ["a coding of spaces", line("transfer-encoding:   ")],
     ["a length in words", line("content-length: five")],
     ["a length beyond 2^64", line("content-length: 18446744073709551621")],
     ["a length of 16 digits", line("content-length: 1000000000000000")],
