@@ -1,3 +1,5 @@
+// First, before the rest is evaluated.
+import "./cli/jit.ts"
 import { runCommand } from "./cli/command.ts"
 
 /** Writes to a stream of the process, which is made at the first text: it takes as long as the rest of the start. */

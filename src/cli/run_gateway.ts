@@ -23,6 +23,7 @@ import type { Redis } from "../store/redis.ts"
 import type { Store } from "../store/sql.ts"
 import { watchFaults } from "./faults.ts"
 import { ControlIdentity, type IdentityDeps } from "./identity.ts"
+import { compileAsUsual } from "./jit.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
 import { type OpenChannels, openChannels } from "./realtime.ts"
@@ -143,6 +144,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       generation: control.status().generation,
       start_ms: Math.round(process.uptime() * 1000),
     })
+    compileAsUsual()
     options.onStarted?.({ port: control.port, adminPort: admin.port })
     signals.onReload(() => void control.reload())
     const signal = await signals.end
