@@ -1,6 +1,6 @@
-import Type from "typebox"
 import type { Principal } from "../identity/principal.ts"
 import { remember } from "../lib/remember.ts"
+import { Type } from "../lib/type.ts"
 import { finalStatus } from "../observe/account.ts"
 import { escapeJson } from "../observe/json_text.ts"
 import { redactQuery } from "../observe/redact.ts"
