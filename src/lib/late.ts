@@ -28,8 +28,8 @@ function loadTypeBox() {
 
 /**
  * Modules each loaded at their first use. Imported, they would be evaluated at the start of every thread, whether the
- * configuration needs them or not: those of the runtime take some 3 ms, or 10 where node's streams come along; TypeBox is the half of
- * all code that a data plane loads.
+ * configuration needs them or not: those of the runtime take some 3 ms, or 10 where node's streams come along;
+ * TypeBox is more code than all that a data plane loads else.
  */
 export const late = {
   get crypto(): Crypto {
