@@ -48,6 +48,9 @@ export interface GatewayOptions {
 /** Longest wait at the end for other gateways to be told the last, and for the last log lines to be written. */
 const FLUSH_MS = 1000
 
+/** From when clients are answered until the admin port is opened. */
+const ADMIN_PAUSE_MS = 20
+
 const after: After = (ms, run) => {
   const timer = setTimeout(run, ms)
   return () => clearTimeout(timer)
@@ -129,7 +132,8 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     })
     const running = control
     if (redis !== undefined) elsewhere = openElsewhere({ redis, services: () => running.services(), after })
-    // Loaded while clients are answered already: it is a third of all the code.
+    // Clients first: it is a third of all the code, and on one core they would wait for it to load.
+    await Bun.sleep(ADMIN_PAUSE_MS)
     const { startAdmin } = await import("./start_admin.ts")
     const admin = startAdmin(control, identity, registryDeps, elsewhere, hub, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
