@@ -25,7 +25,7 @@ test("a data plane starts with no package but the router's, and with no module t
 })
 
 test("a control plane starts with no package, and with no module that brings node's streams", () => {
-  expect(loadedBy("src/cli/serve.ts")).toEqual(["node:fs", "node:os", "node:path", "node:util"])
+  expect(loadedBy("src/cli/serve.ts")).toEqual(["node:fs", "node:os", "node:path"])
 })
 
 test("the program starts with nothing but what its commands are", () => {
