@@ -158,7 +158,7 @@ function createStamp(wallClock: () => number): (at: number) => string {
       second = own
       prefix = new Date(own * 1000).toISOString().slice(0, 20)
     }
-    text = `${prefix}${THREE_DIGITS[ms - own * 1000]}Z`
+    text = `${prefix}${threeDigits(ms - own * 1000)}Z`
     return text
   }
 }
