@@ -272,7 +272,7 @@ const LimitsSchema = strictObject(
       maximum: 50_000_000,
       default: 100_000,
       description:
-        "Callers with a bucket that is not full, at a time: 23 to 46 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
+        "Callers with a bucket that is not full, at a time: 23 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
     }),
     sync_interval: Duration({
       default: "100ms",
