@@ -27,9 +27,12 @@ install() {
 compile() {
   node_modules/.bin/tsc
   mkdir -p dist
-  bun build --compile --production --minify --bytecode --sourcemap \
+  # Split: a thread loads only the pieces it needs; as one text of everything, that took a sixth of the start.
+  bun build --compile --production --minify --bytecode --sourcemap --format=esm --splitting \
     --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
     --outfile dist/gatehouse src/main.ts src/cli/worker.ts
+  # The binary has them inside.
+  rm -f dist/*.map
   compile_client
 }
 

@@ -1,3 +1,5 @@
+// First, before the rest is evaluated.
+import "./cli/jit.ts"
 import { runCommand } from "./cli/command.ts"
 
 /** Writes to a stream of the process, which is made at the first text: it takes as long as the rest of the start. */
@@ -16,12 +18,8 @@ function writeTo(name: "stdout" | "stderr"): (text: string) => void {
 }
 
 // A worker thread of the compiled binary has an entry point of its own.
-if (Bun.isMainThread) {
-  // Bytecode knows no await at the top level.
-  void runCommand(process.argv.slice(2), {
+if (Bun.isMainThread)
+  process.exitCode = await runCommand(process.argv.slice(2), {
     out: writeTo("stdout"),
     err: writeTo("stderr"),
-  }).then((code) => {
-    process.exitCode = code
   })
-}

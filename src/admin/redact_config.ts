@@ -1,11 +1,11 @@
-import { Value } from "typebox/value"
 import { isSecret, type Path } from "../config/problem.ts"
 import { type Config, ConfigSchema } from "../config/schema.ts"
+import { late } from "../lib/late.ts"
 import { REDACTED, redactQuery, redactText } from "../observe/redact.ts"
 
 /** The configuration as a file would hold it (seconds, bytes, defaults filled in), without its secrets. */
 export function redactConfig(config: Config): unknown {
-  return redact([], Value.Encode(ConfigSchema, structuredClone(config)))
+  return redact([], late.typebox.Value.Encode(ConfigSchema, structuredClone(config)))
 }
 
 function redact(path: Path, value: unknown): unknown {

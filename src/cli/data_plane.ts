@@ -101,12 +101,12 @@ export class DataPlane {
     })
     this.#limitCounts = new LimitCounts(series)
     this.#guard = new ClientGuard({
-      scores: init.abuse.scores,
       now,
       log,
       series,
       report: (client, violation) => post({ kind: "offence", client, violation }),
     })
+    if (init.abuse.scores !== undefined) this.#guard.share(init.abuse.scores)
     this.#guard.take({ blocked: init.abuse.blocked, ended: [] })
     this.#usage = new UsageBatch((counts) => post({ kind: "usage", counts }), Date.now)
     this.#limits = shareLimits(init.limits, this.#limitCounts, this.#questions, log)
@@ -236,6 +236,9 @@ export class DataPlane {
         return
       case "blocks":
         this.#guard.take(message.change)
+        return
+      case "scores":
+        this.#guard.share(message.scores)
         return
       case "identity":
         this.#identity.update(message.change)

@@ -23,6 +23,7 @@ import type { Redis } from "../store/redis.ts"
 import type { Store } from "../store/sql.ts"
 import { watchFaults } from "./faults.ts"
 import { ControlIdentity, type IdentityDeps } from "./identity.ts"
+import { compileAsUsual } from "./jit.ts"
 import { type OpenLedger, openLedger } from "./ledger.ts"
 import { EXIT, type Output } from "./output.ts"
 import { type OpenChannels, openChannels } from "./realtime.ts"
@@ -46,6 +47,9 @@ export interface GatewayOptions {
 
 /** Longest wait at the end for other gateways to be told the last, and for the last log lines to be written. */
 const FLUSH_MS = 1000
+
+/** From when clients are answered until the admin port is opened. */
+const ADMIN_PAUSE_MS = 20
 
 const after: After = (ms, run) => {
   const timer = setTimeout(run, ms)
@@ -128,7 +132,8 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
     })
     const running = control
     if (redis !== undefined) elsewhere = openElsewhere({ redis, services: () => running.services(), after })
-    // Loaded while clients are answered already: it is a third of all the code.
+    // Clients first: it is a third of all the code, and on one core they would wait for it to load.
+    await Bun.sleep(ADMIN_PAUSE_MS)
     const { startAdmin } = await import("./start_admin.ts")
     const admin = startAdmin(control, identity, registryDeps, elsewhere, hub, config, log, writeLog)
     // Only from here on: what goes wrong before is a start that failed.
@@ -143,6 +148,7 @@ export async function runGateway(options: GatewayOptions): Promise<number> {
       generation: control.status().generation,
       start_ms: Math.round(process.uptime() * 1000),
     })
+    compileAsUsual()
     options.onStarted?.({ port: control.port, adminPort: admin.port })
     signals.onReload(() => void control.reload())
     const signal = await signals.end

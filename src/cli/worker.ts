@@ -1,7 +1,10 @@
+// First, before the rest is evaluated.
+import "./jit.ts"
 import type { FromWorker, ToWorker } from "../gateway/protocol.ts"
 import { agreeOn } from "../lib/clock.ts"
 import { DataPlane } from "./data_plane.ts"
 import { watchFaults } from "./faults.ts"
+import { compileAsUsual } from "./jit.ts"
 
 // The second entry point of the binary: the code of a data-plane thread.
 
@@ -23,6 +26,7 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
     if (data.kind === "init") {
       agreeOn(data.clock)
       plane = new DataPlane(data, post)
+      compileAsUsual()
     } else plane?.receive(data)
   } catch (error) {
     fail(error)

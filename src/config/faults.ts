@@ -1,6 +1,5 @@
 import type { TSchema } from "typebox"
-import { Settings } from "typebox/system"
-import { Value } from "typebox/value"
+import { late } from "../lib/late.ts"
 import { didYouMean } from "../lib/suggest.ts"
 import type { Path } from "./problem.ts"
 import { asSchema, choices, type Schema, schemaAt } from "./schema_walk.ts"
@@ -37,6 +36,7 @@ interface RawError {
 
 function rawErrors(schema: Schema, value: unknown): readonly RawError[] {
   // The bound is a setting of the whole process; others (request validation) rely on their own.
+  const { Settings, Value } = late.typebox
   const { maxErrors } = Settings.Get()
   Settings.Set({ maxErrors: MAX_ERRORS })
   try {

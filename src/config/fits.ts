@@ -1,12 +1,12 @@
 import type { TSchema } from "typebox"
-import { Value } from "typebox/value"
+import { late } from "../lib/late.ts"
 import { nameRules, type Schema } from "./schema_walk.ts"
 
 /** Whether the value is as the schema wants it, exactly as `Value.Check` of TypeBox says. */
 export function fits(schema: Schema, value: unknown): boolean {
   if (surelyFits(schema, value)) return true
   const noMapping = typeof value !== "object" && schema.type === "object"
-  return !noMapping && Value.Check(schema as TSchema, value)
+  return !noMapping && late.typebox.Value.Check(schema as TSchema, value)
 }
 
 /** The keywords looked at below, and those that say nothing of what fits; TypeBox's own begin with "~". */

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs"
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import type { FoundInstance } from "../upstream/discovery/source.ts"
 import { MAX_SERVICE_INSTANCES } from "../upstream/service.ts"
 import { parseInstance } from "./check_services.ts"

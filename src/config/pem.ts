@@ -1,10 +1,9 @@
 import type { X509Certificate } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { late } from "../lib/late.ts"
 
 /** The first certificate of a PEM file. Throws what `unreadable` explains. */
 export function readCertificate(path: string): X509Certificate {
-  return new late.crypto.X509Certificate(readFileSync(path))
+  return new late.crypto.X509Certificate(late.fs.readFileSync(path))
 }
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
@@ -18,7 +17,7 @@ export function parseCertificates(text: string): readonly X509Certificate[] {
 
 /** Every certificate of a PEM file. Throws what `unreadable` explains. */
 export function readCertificates(path: string): readonly X509Certificate[] {
-  return parseCertificates(readFileSync(path, "utf8"))
+  return parseCertificates(late.fs.readFileSync(path, "utf8"))
 }
 
 /** Why a file could not be used, for people. */

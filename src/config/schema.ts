@@ -1,6 +1,7 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode, TOptional } from "typebox"
 import { AuthSchema } from "../identity/settings.ts"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import { Duration, Size } from "../lib/units.ts"
 import { ORDER } from "../policies/order.ts"
 import { RealtimeSchema } from "../realtime/channels/options.ts"
@@ -13,7 +14,7 @@ import { DiscoverySchema } from "../upstream/discovery/settings.ts"
 import { type ServiceConfig, ServiceSchema, STATIC_ANSWER } from "../upstream/service.ts"
 
 type PolicyList = (typeof ORDER)[number]
-type PolicyOptions = { [P in PolicyList as P["name"]]: Type.TOptional<P["schema"]> }
+type PolicyOptions = { [P in PolicyList as P["name"]]: TOptional<P["schema"]> }
 
 /** The options of every policy, each optional, keyed by its name. */
 const policyOptions = Object.fromEntries(
@@ -271,7 +272,7 @@ const LimitsSchema = strictObject(
       maximum: 50_000_000,
       default: 100_000,
       description:
-        "Callers with a bucket that is not full, at a time: 23 to 46 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
+        "Callers with a bucket that is not full, at a time: 23 bytes of memory each, taken as they come. Beyond, newcomers share buckets.",
     }),
     sync_interval: Duration({
       default: "100ms",

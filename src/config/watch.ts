@@ -27,7 +27,7 @@ export function watchFiles(
   const watcher = new Watcher(paths, onChange, options.debounceMs ?? 100)
   const poll = setInterval(() => watcher.look(), options.pollMs ?? 5000)
   poll.unref()
-  watcher.look()
+  watcher.begin()
   return {
     close() {
       clearInterval(poll)
@@ -49,7 +49,6 @@ class Watcher {
   readonly #seen = new Map<string, string>()
   readonly #directories = new Map<string, FSWatcher>()
   #timer: ReturnType<typeof setTimeout> | undefined
-  #first = true
 
   constructor(paths: readonly string[], onChange: (changed: readonly string[]) => void, debounceMs: number) {
     this.#paths = [...new Set(paths.map((path) => resolve(path)))]
@@ -57,19 +56,30 @@ class Watcher {
     this.#debounceMs = debounceMs
   }
 
-  /** Reads the files and reports what changed; the first time there is nothing to compare with. */
+  /** Reads what there is to compare with. Watches follow with the first look, when there is more time than at a start. */
+  begin(): void {
+    this.#read()
+    this.#lookSoon()
+  }
+
+  /** Reads the files and reports what changed. */
   look(): void {
     // Watches first, then content: a change in between is an event, not a gap.
     this.#watchDirectories()
+    const changed = this.#read()
+    if (changed.length > 0) this.#onChange(changed)
+  }
+
+  /** Remembers the files as they are now; those that are not as they were. */
+  #read(): string[] {
     const changed: string[] = []
     for (const path of this.#paths) {
       const hash = hashFile(path)
       if (hash === undefined || hash === this.#seen.get(path)) continue
-      if (!this.#first) changed.push(path)
+      changed.push(path)
       this.#seen.set(path, hash)
     }
-    this.#first = false
-    if (changed.length > 0) this.#onChange(changed)
+    return changed
   }
 
   close(): void {
@@ -99,7 +109,7 @@ class Watcher {
 
   #watchDirectory(directory: string): void {
     try {
-      const watcher = watch(directory, { persistent: false }, () => this.#onEvent())
+      const watcher = watch(directory, { persistent: false }, () => this.#lookSoon())
       watcher.on("error", () => {
         // The directory is gone: the poll opens a new watch once it is back.
         watcher.close()
@@ -111,7 +121,7 @@ class Watcher {
     }
   }
 
-  #onEvent(): void {
+  #lookSoon(): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.look(), this.#debounceMs)
   }

@@ -45,7 +45,11 @@ const MAX_RECORDS = 1000
 /** Blocking as the control plane does it: it decides for how long, keeps the list and tells the workers. */
 export class AbuseKeeper {
   readonly #options: AbuseKeeperOptions
-  readonly #scores = new LimitKeeper(MAX_SCORES)
+  /**
+   * Made when a configuration first has the section, and kept: so much shared memory makes every thread that gets it
+   * collect garbage.
+   */
+  #scores: LimitKeeper | undefined
   readonly #list: BlockList
   readonly #counts = new Map<BlockReason, number>(
     [...VIOLATIONS, "operator" as const].map((each) => [each, 0]),
@@ -74,9 +78,9 @@ export class AbuseKeeper {
     })
   }
 
-  /** Scores of all workers. */
-  get memory(): LimitMemory {
-    return this.#scores.memory
+  /** Scores of all workers; `undefined`: no configuration has had the section so far. */
+  get memory(): LimitMemory | undefined {
+    return this.#scores?.memory
   }
 
   /** What a new worker must know. */
@@ -87,6 +91,7 @@ export class AbuseKeeper {
   /** Takes a configuration. Who is exempt from now on is let in; without the section all are but those blocked by hand. */
   apply(config: Pick<Config, "abuse" | "server">): void {
     this.#config = config.abuse
+    if (config.abuse !== undefined) this.#scores ??= new LimitKeeper(MAX_SCORES)
     this.#exempt = exemptFrom(config)
     for (const { client, reason } of [...this.#list.all()])
       if (this.isExempt(client) || (config.abuse === undefined && reason !== "operator"))

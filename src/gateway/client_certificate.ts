@@ -1,5 +1,4 @@
 import type { X509Certificate } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { parseCertificates } from "../config/pem.ts"
 import type { ServerConfig } from "../config/schema.ts"
 import {
@@ -73,7 +72,7 @@ export function settleCertificate(
 
 function readAuthorities(file: string): readonly X509Certificate[] {
   try {
-    return parseCertificates(readFileSync(file, "utf8"))
+    return parseCertificates(late.fs.readFileSync(file, "utf8"))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new Error(

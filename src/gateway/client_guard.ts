@@ -14,7 +14,6 @@ import type { Exchange } from "../upstream/exchange.ts"
 import type { LimitMemory } from "./protocol.ts"
 
 export interface ClientGuardDeps {
-  readonly scores: LimitMemory
   readonly now: Clock
   readonly log: Log
   readonly series: Series
@@ -31,11 +30,16 @@ const CROWDED = fail("RATE_LIMITED", {
 /** Keeps clients out that misbehave: one worker's part of `abuse`. */
 export class ClientGuard {
   readonly #blocks: ClientBlocks
-  readonly #scores: Scores
+  readonly #deps: ClientGuardDeps
+  /** `undefined` until there is memory for them. */
+  #scores: Scores | undefined
+  #abuse: Config["abuse"]
   readonly #crowding = new Crowding()
   #exempt = new AddressList([])
 
-  constructor({ scores, now, log, series, report }: ClientGuardDeps) {
+  constructor(deps: ClientGuardDeps) {
+    this.#deps = deps
+    const { now, series } = deps
     const [refused = 0, shadowed = 0] = BLOCK_RESULTS.map((_, i) =>
       series.slot(seriesKey(SERIES.blockedRequests, 0, i)),
     )
@@ -43,9 +47,14 @@ export class ClientGuard {
       refused: () => series.addAt(refused, 1),
       shadowed: () => series.addAt(shadowed, 1),
     })
+  }
+
+  /** Takes the scores that all workers share: clients are scored from now on, where `abuse` is configured. */
+  share({ table, key }: LimitMemory): void {
+    const { now, log, series, report } = this.#deps
     this.#scores = new Scores({
-      table: new LimitTable(scores.table),
-      key: scores.key,
+      table: new LimitTable(table),
+      key,
       now,
       log,
       count: (violation) => series.add(seriesKey(SERIES.violations, 0, VIOLATIONS.indexOf(violation)), 1),
@@ -54,11 +63,13 @@ export class ClientGuard {
         if (this.#blocks.suspect(client)) report(client, violation)
       },
     })
+    this.#scores.apply(this.#abuse, this.#exempt)
   }
 
   apply(config: Config): void {
     this.#exempt = exemptFrom(config)
-    this.#scores.apply(config.abuse, this.#exempt)
+    this.#abuse = config.abuse
+    this.#scores?.apply(config.abuse, this.#exempt)
     this.#blocks.exempt = this.#exempt
     this.#blocks.enforced = config.abuse?.mode === "enforce"
     this.#crowding.max = config.server.max_requests_per_ip
@@ -100,7 +111,7 @@ export class ClientGuard {
     // Without a route it was never asked whether it may come in.
     if (exchange.route === undefined) return
     this.#crowding.leave(exchange.client)
-    this.#scores.ended(exchange)
+    this.#scores?.ended(exchange)
   }
 
   /** Once a second. */

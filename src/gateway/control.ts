@@ -101,7 +101,10 @@ export class Control {
       health: this.#health,
       threads: () => this.#supervisor,
       onFile: (config: Config) => {
+        const { memory } = this.abuse
         this.abuse.apply(config)
+        const scores = this.abuse.memory
+        if (scores !== undefined && scores !== memory) this.#supervisor.broadcast({ kind: "scores", scores })
         options.sharedLimits?.sync.apply(config.limits.sync_interval)
       },
     }

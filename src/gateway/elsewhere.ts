@@ -1,8 +1,9 @@
-import Type from "typebox"
+import type { Static } from "typebox"
 import type { Clock } from "../lib/clock.ts"
 import { compileLate } from "../lib/compile_late.ts"
 import { parseJsonObject } from "../lib/json_object.ts"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import type { Redis } from "../store/redis.ts"
 import { SHARE_TROUBLES } from "../store/trouble_script.ts"
 import type { ServiceView } from "../upstream/describe.ts"
@@ -53,7 +54,7 @@ const Told = strictObject({
   ),
 })
 const told = compileLate(Told)
-type OwnTrouble = Type.Static<typeof Told>["troubles"][number]
+type OwnTrouble = Static<typeof Told>["troubles"][number]
 
 interface Heard {
   /** On this gateway's clock. */

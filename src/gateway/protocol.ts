@@ -55,8 +55,8 @@ export interface WorkerInit {
   readonly tls: PemPair | undefined
   readonly memory: UpstreamMemory
   readonly limits: LimitMemory
-  /** Scores of clients, and who is blocked as it is now. */
-  readonly abuse: { readonly scores: LimitMemory; readonly blocked: readonly BlockEntry[] }
+  /** Scores of clients, if they are needed already, and who is blocked as it is now. */
+  readonly abuse: { readonly scores: LimitMemory | undefined; readonly blocked: readonly BlockEntry[] }
   /** The worker's metrics table; it outlives the worker. */
   readonly series: SharedArrayBuffer
   readonly generation: Generation
@@ -89,6 +89,8 @@ export type ToWorker =
   | { readonly kind: "limit_key"; readonly key: HashKey }
   /** Who is blocked from now on, and who is not any more. */
   | { readonly kind: "blocks"; readonly change: BlockChange }
+  /** Scores of clients: from now on they are needed. */
+  | { readonly kind: "scores"; readonly scores: LimitMemory }
   /** What has happened in channels the worker hears of. */
   | { readonly kind: "channels"; readonly events: readonly HubEvent[] }
   /** What safety events ask of the worker: before all that channels have to say. */

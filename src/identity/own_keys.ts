@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { late } from "../lib/late.ts"
 import { createKeySet, type KeySet } from "./key_set.ts"
 import { importPem, importSecret, type SigningKey, type VerifyKey } from "./keys.ts"
 import type { AuthSettings } from "./settings.ts"
@@ -36,7 +36,7 @@ export function loadOwnKeys({ keys, secret }: Pick<AuthSettings, "keys" | "secre
 function readKeyFile(file: string | undefined, index: number): string {
   if (file === undefined) throw new Error(`auth.keys[${index}]: needs \`file\` or \`secret\``)
   try {
-    return readFileSync(file, "utf8")
+    return late.fs.readFileSync(file, "utf8")
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new Error(`auth.keys[${index}].file: cannot be read: ${code ?? "unknown"}`, { cause: error })

@@ -10,17 +10,17 @@ interface Range {
 
 /** IP addresses and CIDR ranges, of both versions. An entry that is neither matches nothing. */
 export class AddressList {
-  readonly #ranges: readonly Range[]
+  readonly #entries: readonly string[]
   /** Made when it is asked for the first time. */
   #list: BlockList | undefined
 
   constructor(entries: readonly string[]) {
-    this.#ranges = entries.flatMap((entry) => parseRange(entry) ?? [])
+    this.#entries = entries
   }
 
   /** `false` for what is no IP address. */
   has(address: string): boolean {
-    if (this.#ranges.length === 0) return false
+    if (this.#entries.length === 0) return false
     if (isIPv4(address)) return this.#all().check(address, "ipv4")
     return isIPv6(address) && this.#all().check(address, "ipv6")
   }
@@ -28,7 +28,8 @@ export class AddressList {
   #all(): BlockList {
     if (this.#list === undefined) {
       this.#list = new late.net.BlockList()
-      for (const { address, bits, family } of this.#ranges) this.#list.addSubnet(address, bits, family)
+      for (const { address, bits, family } of this.#entries.flatMap((entry) => parseRange(entry) ?? []))
+        this.#list.addSubnet(address, bits, family)
     }
     return this.#list
   }

@@ -1,9 +1,8 @@
-/** Last two hexadecimal digits of an id. More of them would take longer to make than all else at the start of a thread. */
-const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"))
+import { HEX_PAIRS } from "./hex_pairs.ts"
 
 let madeAt = 0
 let start = ""
-let count = DIGITS.length
+let count = HEX_PAIRS.length
 
 /**
  * A new request id: a UUID version 7 (RFC 9562), 36 characters, which sorts by time and is unique across
@@ -11,10 +10,10 @@ let count = DIGITS.length
  */
 export function newRequestId(): string {
   const at = Date.now()
-  if (at !== madeAt || count === DIGITS.length) {
+  if (at !== madeAt || count === HEX_PAIRS.length) {
     madeAt = at
     count = 0
     start = Bun.randomUUIDv7().slice(0, -2)
   }
-  return start + DIGITS[count++]!
+  return start + HEX_PAIRS[count++]!
 }

@@ -1,4 +1,5 @@
-import Type, { type TSchemaOptions } from "typebox"
+import type { TSchemaOptions } from "typebox"
+import { Type } from "./type.ts"
 
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
 const SIZE = /^(\d+(?:\.\d+)?)(B|KB|MB|GB)$/

@@ -1,3 +1,5 @@
+import { HEX_PAIRS } from "../lib/hex_pairs.ts"
+
 /** What a valid `traceparent` says (W3C Trace Context, level 2). */
 export interface TraceParent {
   /** 32 lower-case hex digits, not all zero. */
@@ -54,12 +56,15 @@ export function boundBaggage(value: string): string {
   return end === value.length ? value : value.slice(0, end)
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
-
 /** 8 hex digits from a uniform number in [0, 1). */
 function word(random: () => number): string {
   const bits = (random() * 0x1_0000_0000) >>> 0
-  return HEX[bits >>> 24]! + HEX[(bits >>> 16) & 255]! + HEX[(bits >>> 8) & 255]! + HEX[bits & 255]!
+  return (
+    HEX_PAIRS[bits >>> 24]! +
+    HEX_PAIRS[(bits >>> 16) & 255]! +
+    HEX_PAIRS[(bits >>> 8) & 255]! +
+    HEX_PAIRS[bits & 255]!
+  )
 }
 
 /** A new trace id: 32 hex digits, never all zero. `random`: uniform in [0, 1). */

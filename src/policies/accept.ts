@@ -1,6 +1,6 @@
-import Type from "typebox"
 import { type MediaType, negotiateType, parseMediaType } from "../lib/accept.ts"
 import { remember } from "../lib/remember.ts"
+import { Type } from "../lib/type.ts"
 import { fail } from "./failure.ts"
 import { definePolicy } from "./policy.ts"
 

@@ -1,5 +1,5 @@
-import Type from "typebox"
 import { type Body, type BodySink, type BodySource, bodyLength } from "../http1/body.ts"
+import { Type } from "../lib/type.ts"
 import { Size } from "../lib/units.ts"
 import { fail } from "./failure.ts"
 import { definePolicy } from "./policy.ts"

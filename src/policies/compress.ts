@@ -1,7 +1,7 @@
-import Type from "typebox"
 import { bodyLength } from "../http1/body.ts"
 import { negotiateEncoding } from "../lib/accept.ts"
 import { remember } from "../lib/remember.ts"
+import { Type } from "../lib/type.ts"
 import { Size } from "../lib/units.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { CODINGS, type Coding, EncodedSource, encode } from "./coding.ts"

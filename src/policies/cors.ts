@@ -1,5 +1,5 @@
-import Type from "typebox"
 import { NO_FIELDS } from "../http1/field_list.ts"
+import { Type } from "../lib/type.ts"
 import { Duration } from "../lib/units.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import { fail } from "./failure.ts"

@@ -1,4 +1,4 @@
-import Type from "typebox"
+import { Type } from "../lib/type.ts"
 import { definePolicy } from "./policy.ts"
 
 const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}Z)?$/

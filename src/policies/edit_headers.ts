@@ -1,5 +1,5 @@
-import Type from "typebox"
 import type { Edits } from "../http1/fields.ts"
+import { Type } from "../lib/type.ts"
 import { isFieldName, isFieldValue, isReservedField } from "./header_rules.ts"
 import { definePolicy, type PolicySteps } from "./policy.ts"
 

@@ -1,4 +1,4 @@
-import Type from "typebox"
+import { Type } from "../lib/type.ts"
 import { PRIORITIES } from "../observe/priority.ts"
 
 /** A list of names in config, none of them twice. */

@@ -1,6 +1,5 @@
-import Format from "typebox/format"
-import { Compile, type XSchema } from "typebox/schema"
-import { Settings } from "typebox/system"
+import type { Compile, XSchema } from "typebox/schema"
+import { late } from "../lib/late.ts"
 import { compileRegex } from "../lib/safe_regex.ts"
 
 /** One thing wrong with a value. `pointer`: where (RFC 6901); `message`: what was expected, never what was found. */
@@ -9,12 +8,8 @@ export interface ValueProblem {
   readonly message: string
 }
 
-/** Compiled JSON Schema: what is wrong with a value, everything at once (at most `MAX_ERRORS`); [] when nothing. */
+/** Compiled JSON Schema: what is wrong with a value, everything at once (at most 64 problems); [] when nothing. */
 export type SchemaCheck = (value: unknown) => readonly ValueProblem[]
-
-const MAX_ERRORS = 64
-// The library stops at 8, for the whole process: a form with more mistakes would take two rounds to fix.
-Settings.Set({ maxErrors: MAX_ERRORS })
 
 /** Longest text a format is looked for in. None of them is longer, and some checks take quadratic time. */
 const FORMAT_MAX_CHARS = 4096
@@ -49,6 +44,7 @@ function isUnique(items: readonly unknown[]): boolean {
 function refinementsOf(schema: Record<string, unknown>): Refinement[] {
   const found: Refinement[] = []
   const { pattern, format, uniqueItems } = schema
+  const { Format } = late.typebox
   if (typeof pattern === "string") {
     const regex = compileRegex(pattern)
     found.push({
@@ -97,7 +93,7 @@ function prepare(schema: unknown): unknown {
 
 /** Compiles a schema in which `schemaProblems` has found nothing. */
 export function compileSchema(schema: Readonly<Record<string, unknown>>): SchemaCheck {
-  const validator = Compile(prepare(schema) as XSchema)
+  const validator = late.typebox.CompileJsonSchema(prepare(schema) as XSchema)
   return (value) => {
     if (validator.Check(value)) return []
     const [, errors] = validator.Errors(value)

@@ -1,6 +1,7 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
 import { isPhrase, PhraseFinder } from "../lib/phrase_finder.ts"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import { CategorySchema, SeveritySchema } from "../safety/safety_event.ts"
 import {
   defineMessagePolicy,

@@ -1,4 +1,4 @@
-import Type from "typebox"
+import { Type } from "../lib/type.ts"
 import { compileSchema, type SchemaCheck } from "./json_schema.ts"
 import { defineMessagePolicy, refuse } from "./message_policy.ts"
 import { schemaProblems } from "./schema_problems.ts"

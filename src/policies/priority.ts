@@ -1,4 +1,5 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
+import { Type } from "../lib/type.ts"
 import { NORMAL, PRIORITIES, type Priority, type PriorityClass, priorityOf } from "../observe/priority.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { isFieldName } from "./header_rules.ts"

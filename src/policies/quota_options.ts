@@ -1,6 +1,7 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
 import { isTimeZone, PERIODS } from "../lib/calendar.ts"
 import { didYouMean } from "../lib/suggest.ts"
+import { Type } from "../lib/type.ts"
 import { exemptCallers, exemptClasses } from "./exempt_options.ts"
 import { allOf, oneOrSeveral } from "./one_or_several.ts"
 

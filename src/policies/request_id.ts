@@ -1,6 +1,6 @@
-import Type from "typebox"
 import { LineNames } from "../http1/fields.ts"
 import { newRequestId } from "../lib/request_id.ts"
+import { Type } from "../lib/type.ts"
 import { definePolicy } from "./policy.ts"
 
 /** Ids worth keeping: short, and harmless in any header, log line or URL. */

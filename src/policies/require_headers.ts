@@ -1,4 +1,4 @@
-import Type from "typebox"
+import { Type } from "../lib/type.ts"
 import { type Failure, fail } from "./failure.ts"
 import { isFieldName, isFieldValue } from "./header_rules.ts"
 import { definePolicy } from "./policy.ts"

@@ -1,7 +1,7 @@
-import Type from "typebox"
 import { readBody } from "../http1/read_body.ts"
 import { parseMediaType } from "../lib/accept.ts"
 import { parseJson } from "../lib/json_parse.ts"
+import { Type } from "../lib/type.ts"
 import { Size } from "../lib/units.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { limitOf } from "./body_limit.ts"

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto"
 import type { Fields } from "../http1/fields.ts"
 import { TOKEN } from "../lib/token.ts"
 import { type Failure, fail } from "../policies/failure.ts"
@@ -58,7 +57,7 @@ const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 export function problemOfAnswer(fields: Fields, key: string, protocols: readonly string[]): string {
   if (fields.get("upgrade")?.toLowerCase() !== "websocket") return "101 without Upgrade: websocket"
   if (!hasToken(fields.get("connection") ?? "", "upgrade")) return "101 without Connection: upgrade"
-  const accept = createHash("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64")
+  const accept = new Bun.CryptoHasher("sha1").update(`${key}${ACCEPT_SUFFIX}`).digest("base64")
   if (fields.get("sec-websocket-accept") !== accept) return "101 with a wrong Sec-WebSocket-Accept"
   if (fields.get("sec-websocket-extensions") !== undefined) return "101 with an extension nobody offered"
   const chosen = fields.get("sec-websocket-protocol")

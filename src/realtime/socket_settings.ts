@@ -1,5 +1,5 @@
-import Type from "typebox"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import { Duration, Size } from "../lib/units.ts"
 
 /** Bytes of the largest message the runtime's WebSocket client takes. */

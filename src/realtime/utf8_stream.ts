@@ -1,4 +1,4 @@
-import { isUtf8 } from "node:buffer"
+import { late } from "../lib/late.ts"
 
 /** State of a text of which nothing has come, or whose last character is complete. */
 export const TEXT_START = 0
@@ -46,7 +46,7 @@ function checkPiece(bytes: Buffer, start: number, end: number, key: number, stat
   if (key !== 0) unmask(stop, key)
   for (let i = 1, rest = state; i <= cut; i++, rest >>>= 8) scratch[AT - i] = rest & 0xff
   const open = openAt(AT - cut, stop)
-  if (open > AT - cut && !isUtf8(scratch.subarray(AT - cut, open))) return NOT_UTF8
+  if (open > AT - cut && !late.buffer.isUtf8(scratch.subarray(AT - cut, open))) return NOT_UTF8
   if (open === stop) return TEXT_START
   if (!mayBegin(scratch[open]!, open + 1 < stop ? scratch[open + 1]! : undefined)) return NOT_UTF8
   let left = 0

@@ -1,7 +1,8 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
 import { isAddressRange } from "../lib/address_list.ts"
 import { parseRate } from "../lib/rate.ts"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import { Duration } from "../lib/units.ts"
 
 const weight = (points: number, what: string) =>

@@ -1,5 +1,6 @@
-import Type, { type Static } from "typebox"
+import type { Static } from "typebox"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 
 /** Least serious first. */
 export const SEVERITIES = ["low", "medium", "high", "critical"] as const

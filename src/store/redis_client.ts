@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs"
 import type { Redis as Client, Cluster, RedisOptions } from "ioredis"
+import { late } from "../lib/late.ts"
 import type { RedisSettings } from "./redis_settings.ts"
 
 /** Answers as they always were; the type of a client depends on it. */
@@ -111,6 +111,6 @@ function tlsOf(settings: RedisSettings): {
   readonly ca: { readonly ca?: string }
   readonly tls: Pick<RedisOptions, "tls">
 } {
-  const ca = settings.ca === undefined ? {} : { ca: readFileSync(settings.ca, "utf8") }
+  const ca = settings.ca === undefined ? {} : { ca: late.fs.readFileSync(settings.ca, "utf8") }
   return { ca, tls: settings.tls ? { tls: ca } : {} }
 }

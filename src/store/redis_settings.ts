@@ -1,5 +1,6 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
 import { strictObject } from "../lib/strict_object.ts"
+import { Type } from "../lib/type.ts"
 import { Duration } from "../lib/units.ts"
 
 const hosts = (description: string) =>

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { late } from "../lib/late.ts"
 import type { PoolOptions } from "./pool.ts"
 import type { ServiceConfig } from "./service.ts"
 
@@ -21,7 +21,7 @@ export function toPoolOptions(name: string, config: ServiceConfig): PoolOptions 
 
 function readAuthorities(name: string, file: string): string {
   try {
-    return readFileSync(file, "utf8")
+    return late.fs.readFileSync(file, "utf8")
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error(`Reading services.${name}.tls.ca: ${reason}; a PEM file of certificates would do.`)

@@ -124,3 +124,14 @@ test("[C-6.8] a flood of blocks is no flood of lines", () => {
   keeper.offended("192.0.2.1", "not_found")
   expect(log.events.at(-1)!.fields).toMatchObject({ client: "192.0.2.1", untold: 990 })
 })
+
+test("memory for scores is made when a configuration first asks for them, and kept", () => {
+  const { keeper } = open({})
+  expect(keeper.memory).toBeUndefined()
+  keeper.apply(exampleConfig({ abuse: {} }))
+  const made = keeper.memory
+  expect(made).toBeDefined()
+  keeper.apply(exampleConfig({}))
+  keeper.apply(exampleConfig({ abuse: {} }))
+  expect(keeper.memory).toBe(made!)
+})

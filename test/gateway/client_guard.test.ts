@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test"
+import { ClientGuard } from "../../src/gateway/client_guard.ts"
 import { SERIES } from "../../src/observe/catalogue.ts"
 import { createSeriesBuffer, readSeries, Series, seriesKey } from "../../src/observe/series.ts"
 import { exampleConfig } from "../support/config.ts"
 import { makeAnswer, makeExchange } from "../support/exchange.ts"
 import { FakeTime } from "../support/fake_time.ts"
-import { makeGuard } from "../support/guard.ts"
+import { makeGuard, makeScores } from "../support/guard.ts"
+import { memoryLog } from "../support/memory_log.ts"
 
 const ROUTE = { id: 2, label: "/x", service: "" }
 
@@ -104,4 +106,27 @@ test("[T-5.5] the worker that finds a client out refuses it at once, for a secon
   time.pass(1000)
   guard.tick()
   expect(guard.refuses("192.0.2.1")).toBe(59)
+})
+
+test("clients are scored from when there is memory for it, by the configuration taken before", () => {
+  const told: string[] = []
+  const guard = new ClientGuard({
+    now: new FakeTime().now,
+    log: memoryLog(),
+    series: new Series(createSeriesBuffer(1024)),
+    report: (client) => void told.push(client),
+  })
+  guard.apply(exampleConfig({ abuse: { threshold: 2 } }))
+  const endMany = () => {
+    for (let i = 0; i < 10; i++) {
+      const exchange = makeExchange({ route: ROUTE })
+      exchange.answer = makeAnswer(404)
+      guard.leave(exchange)
+    }
+  }
+  endMany()
+  expect(told).toEqual([])
+  guard.share(makeScores())
+  endMany()
+  expect(told).toEqual(["192.0.2.1"])
 })

@@ -17,7 +17,7 @@ import { serialOf } from "../support/gateway_tls.ts"
 import { NO_IDENTITY } from "../support/identity.ts"
 import { memoryLog } from "../support/memory_log.ts"
 import { FIRST_PAIR, SECOND_PAIR } from "../support/server_pairs.ts"
-import { until } from "../support/until.ts"
+import { until, untilAsked } from "../support/until.ts"
 
 setDefaultTimeout(20_000)
 
@@ -290,4 +290,23 @@ test("[F-46] a reload whose keys have vanished since they were checked changes n
   expect(await (await get("/")).text()).toBe("hello")
   fails = false
   expect(await reloadWith(other)).toMatchObject({ result: "applied", generation: 2 })
+})
+
+test("[T-5.5] clients are scored once a reload has brought `abuse`, also by a worker that starts later", async () => {
+  const { threads, log, get, reloadWith } = await open(HELLO)
+  const abuse = { threshold: 3, allow: [], block: { first: "1s" } }
+  expect(await reloadWith({ ...HELLO, abuse })).toMatchObject({ generation: 2 })
+  const misbehave = async () => {
+    for (let i = 0; i < 20; i++) await (await get("/nothing-here")).bytes()
+  }
+  await misbehave()
+  const blocked = () => log.events.filter((each) => each.event === "client.blocked").length
+  await until(() => blocked() === 1, "the block", 5000)
+
+  for (const thread of threads) thread.post(undefined as never)
+  const replaced = () => log.events.filter((each) => each.event === "worker.replaced").length
+  await until(() => replaced() === 2, "the replacements", 10_000)
+  await untilAsked(async () => (await get("/")).status === 200, "the end of the block", 5000)
+  await misbehave()
+  await until(() => blocked() === 2, "the second block", 5000)
 })

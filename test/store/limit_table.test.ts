@@ -111,8 +111,8 @@ test("idle keys make room without anybody sweeping", () => {
   expect(table.countKeys(START + 99_101)).toBe(0)
 })
 
-test("the table of a million keys takes 33 MB of address space", () => {
-  expect(createLimitMemory(1_000_000).byteLength).toBe(2 ** 21 * 16.5 + 64 + 4096)
+test("the table of a million keys takes 23 MB of address space", () => {
+  expect(createLimitMemory(1_000_000).byteLength).toBe(1_400_000 * 16.5 + 64 + 4096)
   expect(new LimitTable(createLimitMemory(1)).slots).toBe(1024)
 })
 

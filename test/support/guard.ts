@@ -12,13 +12,14 @@ export const makeScores = (maxKeys = 1000): LimitMemory => ({
 })
 
 /** A worker's guard that tells nobody of offences. */
-export function makeGuard(changes: Partial<ClientGuardDeps> = {}): ClientGuard {
-  return new ClientGuard({
-    scores: makeScores(),
+export function makeGuard(changes: Partial<ClientGuardDeps> = {}, scores = makeScores()): ClientGuard {
+  const guard = new ClientGuard({
     now,
     log: memoryLog(),
     series: new Series(createSeriesBuffer(1024)),
     report: () => undefined,
     ...changes,
   })
+  guard.share(scores)
+  return guard
 }

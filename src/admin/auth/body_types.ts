@@ -1,4 +1,4 @@
-import Type from "typebox"
+import { Type } from "../../lib/type.ts"
 import { unfit } from "./json_body.ts"
 
 /** Fields of bodies. Lengths bound the work; what a value must be beyond that is decided where it is used. */

@@ -1,5 +1,5 @@
 import { Elysia } from "elysia"
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode } from "typebox"
 import type { Accounts } from "../../identity/accounts.ts"
 import {
   type ChildChanges,
@@ -13,6 +13,7 @@ import {
 import { compileGrants } from "../../identity/roles.ts"
 import { findChildren, normaliseLogin, publicUser } from "../../identity/users.ts"
 import { strictObject } from "../../lib/strict_object.ts"
+import { Type } from "../../lib/type.ts"
 import { type Failure, fail } from "../../policies/failure.ts"
 import { askedOf, ok, RAW, refuse } from "./app.ts"
 import {

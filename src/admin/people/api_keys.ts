@@ -1,5 +1,4 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import { type ApiKey, statusOfKey } from "../../identity/api_key_rows.ts"
 import {
   DEFAULT_OVERLAP_MS,
@@ -14,6 +13,7 @@ import {
 import { findUser } from "../../identity/users.ts"
 import { isAddressRange } from "../../lib/address_list.ts"
 import { isoDate } from "../../lib/iso_date.ts"
+import { Type } from "../../lib/type.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { FieldError } from "../field_errors.ts"
 import { Moment, momentOf } from "./moment.ts"

@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import { isoDate } from "../../lib/iso_date.ts"
+import { Type } from "../../lib/type.ts"
 import { type KeptRecord, listAudit } from "../../safety/list_audit.ts"
 import { ok } from "../answer.ts"
 import { Moment, momentOf } from "./moment.ts"

@@ -1,5 +1,4 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import {
   CLIENT_STATUSES,
   type Client,
@@ -11,6 +10,7 @@ import {
   rotateClientSecret,
 } from "../../identity/clients.ts"
 import { isoDate } from "../../lib/iso_date.ts"
+import { Type } from "../../lib/type.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
 import { compileBody, compileQuery, fields, PAGE, readPage, unfitFields } from "./read.ts"

@@ -1,7 +1,7 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import { acknowledgeEvent, type EventView, listEvents } from "../../identity/event_list.ts"
 import { isoDate } from "../../lib/iso_date.ts"
+import { Type } from "../../lib/type.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import type { People } from "./people.ts"
 import { compileQuery, fields, PAGE, readPage } from "./read.ts"

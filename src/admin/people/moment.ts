@@ -1,4 +1,4 @@
-import Type from "typebox"
+import { Type } from "../../lib/type.ts"
 
 /** A point in time as RFC 3339 writes it, with its zone. */
 export const Moment = Type.String({

@@ -1,7 +1,8 @@
-import Type, { type StaticDecode, type TObject, type TProperties } from "typebox"
+import type { StaticDecode, TObject, TProperties } from "typebox"
 import { compileLate } from "../../lib/compile_late.ts"
 import { isoDate } from "../../lib/iso_date.ts"
 import { parseJsonObject } from "../../lib/json_object.ts"
+import { Type } from "../../lib/type.ts"
 import { refuse } from "../answer.ts"
 import { type FieldError, fieldErrors } from "../field_errors.ts"
 

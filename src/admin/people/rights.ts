@@ -1,5 +1,5 @@
-import Type from "typebox"
 import type { Config } from "../../config/schema.ts"
+import { Type } from "../../lib/type.ts"
 import type { FieldError } from "../field_errors.ts"
 
 const names = (maxItems: number) =>

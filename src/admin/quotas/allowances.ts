@@ -1,8 +1,8 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import { definedQuotas } from "../../config/quotas.ts"
 import { recordOf } from "../../identity/accounts.ts"
 import { isoDate } from "../../lib/iso_date.ts"
+import { Type } from "../../lib/type.ts"
 import {
   type Allowance,
   deleteAllowance,

@@ -1,7 +1,7 @@
 import { Elysia } from "elysia"
-import { Value } from "typebox/value"
 import { definedQuotas } from "../../config/quotas.ts"
 import { findUser } from "../../identity/users.ts"
+import { late } from "../../lib/late.ts"
 import { limitFor, type QuotaOptions } from "../../policies/quota_options.ts"
 import { lastLimit } from "../../store/quota_usage.ts"
 import { ok, refuse } from "../answer.ts"
@@ -16,7 +16,7 @@ export function subjectRoutes({ context: { store, wallClock }, config }: Quotas)
     .get("/:name/subjects/:subject", async ({ request, params: { name, subject } }) => {
       const quota = definedQuotas(config()).get(name)
       if (quota === undefined) return refuse(request, 404, "NOT_FOUND", "There is no quota of this name.")
-      if (!Value.Check(Subject, subject))
+      if (!late.typebox.Value.Check(Subject, subject))
         return refuse(
           request,
           404,

@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import { negotiateType, parseMediaType } from "../../lib/accept.ts"
+import { Type } from "../../lib/type.ts"
 import type { Store } from "../../store/sql.ts"
 import { listUsage, type UsageCount, type UsageFilter, type UsagePlace } from "../../store/usage_counts.ts"
 import { HEADERS, ok } from "../answer.ts"

@@ -1,7 +1,7 @@
-import Type from "typebox"
 import { compileLate } from "../../lib/compile_late.ts"
 import { parseJson } from "../../lib/json_parse.ts"
 import { strictObject } from "../../lib/strict_object.ts"
+import { Type } from "../../lib/type.ts"
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/
 const MAX_DEPTH = 32

@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
-import Type from "typebox"
 import { recordOf } from "../../identity/accounts.ts"
+import { Type } from "../../lib/type.ts"
 import type { ServiceView } from "../../upstream/describe.ts"
 import { ok, operatorOf, refuse } from "../answer.ts"
 import { compileBody, fields } from "../people/read.ts"

@@ -1,9 +1,9 @@
-import { Compile } from "typebox/compile"
 import type { Config } from "../../config/schema.ts"
 import type { BuiltinRoute } from "../../gateway/snapshot.ts"
 import { FieldList } from "../../http1/field_list.ts"
 import { readBody } from "../../http1/read_body.ts"
 import type { Principal } from "../../identity/principal.ts"
+import { compileLate } from "../../lib/compile_late.ts"
 import { parseJson } from "../../lib/json_parse.ts"
 import { CUT_SHORT, type Failure, fail } from "../../policies/failure.ts"
 import type { Answered } from "../../policies/policy.ts"
@@ -67,13 +67,12 @@ const FIELDS = new FieldList(["content-type", "application/json", "cache-control
 const mayReport = ({ scopes, roles }: Principal, events: SafetyEventOptions): boolean =>
   scopes.includes(REPORT_SCOPE) || events.roles.some((role) => roles.includes(role))
 
-let compiled: ReturnType<typeof compileReport> | undefined
-const compileReport = () => Compile(ReportSchema)
+const compiled = compileLate(ReportSchema)
 
 /** Where it does not fit, and what would; never what was found. */
 function problemsOf(value: unknown): readonly FieldError[] {
-  compiled ??= compileReport()
-  if (!compiled.Check(value)) return fieldErrors(compiled, value).slice(0, MAX_PROBLEMS)
+  const report = compiled()
+  if (!report.Check(value)) return fieldErrors(report, value).slice(0, MAX_PROBLEMS)
   const { details } = value as SafetyReport
   if (details === undefined || Buffer.byteLength(JSON.stringify(details)) <= MAX_DETAILS_BYTES) return []
   return [{ field: "/details", message: `must have at most ${MAX_DETAILS_BYTES} bytes as JSON` }]

@@ -1,6 +1,6 @@
 import type { TSchema } from "typebox"
-import { Compile } from "typebox/compile"
 import { parseJson } from "../../lib/json_parse.ts"
+import { late } from "../../lib/late.ts"
 import { COMMANDS, type Command, type CommandName, MAX_COMMANDS } from "./protocol.ts"
 
 /** One command of a frame, or the id of one that does not fit. */
@@ -15,7 +15,7 @@ let checks: Readonly<Record<CommandName, (value: unknown) => boolean>> | undefin
 /** Compiled with the first frame: a gateway without realtime need not. */
 function compileChecks(): Readonly<Record<CommandName, (value: unknown) => boolean>> {
   const compiled = Object.entries(COMMANDS).map(([name, schema]) => {
-    const validator = Compile(schema as TSchema)
+    const validator = late.typebox.Compile(schema as TSchema)
     return [name, (value: unknown) => validator.Check(value)] as const
   })
   return Object.fromEntries(compiled) as Record<CommandName, (value: unknown) => boolean>

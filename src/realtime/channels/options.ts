@@ -1,7 +1,8 @@
-import Type, { type StaticDecode } from "typebox"
+import type { StaticDecode, TOptional } from "typebox"
 import { parseRate } from "../../lib/rate.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import { didYouMean } from "../../lib/suggest.ts"
+import { Type } from "../../lib/type.ts"
 import { Duration, Size } from "../../lib/units.ts"
 import { MESSAGE_ORDER } from "../../policies/order.ts"
 import type { ServiceCall } from "./call_service.ts"
@@ -81,7 +82,7 @@ type MessagePolicies = (typeof MESSAGE_ORDER)[number]
 /** The options of every policy of messages, each optional, keyed by its name. */
 const MessagesSchema = strictObject(
   Object.fromEntries(MESSAGE_ORDER.map((policy) => [policy.name, Type.Optional(policy.schema)])) as {
-    [P in MessagePolicies as P["name"]]: Type.TOptional<P["schema"]>
+    [P in MessagePolicies as P["name"]]: TOptional<P["schema"]>
   },
   {
     default: {},

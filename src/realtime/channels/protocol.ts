@@ -1,5 +1,6 @@
-import Type, { type Static } from "typebox"
+import type { Static, TSchema } from "typebox"
 import { strictObject } from "../../lib/strict_object.ts"
+import { Type } from "../../lib/type.ts"
 import { SeveritySchema } from "../../safety/safety_event.ts"
 
 // The protocol of the realtime endpoint: JSON texts over WebSocket. A client sends commands, one object a frame or
@@ -159,7 +160,7 @@ export const RESULTS = {
   ack: strictObject({}),
   refresh: strictObject({ expires_in: Type.Optional(Type.Number()) }),
   ping: strictObject({}),
-} as const satisfies Record<CommandName, Type.TSchema>
+} as const satisfies Record<CommandName, TSchema>
 export type ResultOf<N extends CommandName> = Static<(typeof RESULTS)[N]>
 
 /** What comes unasked: by the value of `push`. */

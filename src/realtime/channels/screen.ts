@@ -1,4 +1,4 @@
-import { Compile } from "typebox/compile"
+import { compileLate } from "../../lib/compile_late.ts"
 import { strictObject } from "../../lib/strict_object.ts"
 import {
   edit,
@@ -35,14 +35,13 @@ type Plain = ReturnType<typeof editIn> | Refusal
 const editIn = (value: unknown) =>
   typeof value === "object" && value !== null && "data" in value ? edit(value.data) : undefined
 
-let check: { Check(value: unknown): boolean } | undefined
+const escalation = compileLate(strictObject({ category: CategorySchema, severity: SeveritySchema }))
 
 function escalateIn(value: unknown, verdict: Plain): MessageVerdict {
   const told = (typeof value === "object" && value !== null ? value : {}) as { readonly escalate?: unknown }
   if (told.escalate === undefined) return verdict
-  check ??= Compile(strictObject({ category: CategorySchema, severity: SeveritySchema }))
   // What cannot be understood must not be lost: somebody is to look.
-  const { category, severity } = check.Check(told.escalate)
+  const { category, severity } = escalation().Check(told.escalate)
     ? (told.escalate as { category: string; severity: "low" })
     : ({ category: "unknown", severity: "high" } as const)
   return escalate({ category, severity, details: {} }, verdict)

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto"
 import { BoundedMap } from "../../lib/bounded_map.ts"
 import type { Clock } from "../../lib/clock.ts"
+import { late } from "../../lib/late.ts"
 import type { Log } from "../../observe/log.ts"
 import { type SafetyEvent, serviceView } from "../../safety/safety_event.ts"
 import { type Alarm, toAlarm } from "./alarm.ts"
@@ -213,4 +213,5 @@ export class SafetyDesk {
 }
 
 /** The same for all gateways, so that each knows the event again. */
-const idOf = (key: string): string => createHash("sha256").update(key).digest("base64url").slice(0, 22)
+const idOf = (key: string): string =>
+  late.crypto.createHash("sha256").update(key).digest("base64url").slice(0, 22)
