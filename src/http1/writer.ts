@@ -79,7 +79,8 @@ export class Writer implements Sender {
       if (from === end) return true
     }
     const rest = bytes.subarray(from, end)
-    this.#queue.push(bytes === outbox.buffer ? rest.slice() : rest)
+    // Not by `slice`, which for Buffer makes a view: the outbox is used again.
+    this.#queue.push(bytes === outbox.buffer ? Buffer.from(rest) : rest)
     return false
   }
 
