@@ -46,7 +46,7 @@ class Round {
   received(inbox: Inbox<Receiver>, stage: Stage, bytes: number, first: boolean): void {
     if (first) (stage === "answers" ? this.#answers : this.#requests).push(inbox)
     this.#bytes += bytes
-    if (this.#bytes > MAX_WAITING_BYTES) this.run()
+    if (this.#bytes > MAX_WAITING_BYTES && !this.#running) this.run()
     else this.begin()
   }
 
