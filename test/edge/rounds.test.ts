@@ -4,6 +4,7 @@ import { afterBody, type Edge, type EdgeOptions, openEdge } from "../support/edg
 import { openClient, type RawClient, type RawClientOptions } from "../support/raw_client.ts"
 import type { RawScript } from "../support/raw_upstream.ts"
 import { FIRST_PAIR } from "../support/server_pairs.ts"
+import { openTls } from "../support/tls_client.ts"
 import { until } from "../support/until.ts"
 
 setDefaultTimeout(30_000)
@@ -65,6 +66,30 @@ async function wrong(client: RawClient, paths: readonly string[]): Promise<unkno
   }
   return bad
 }
+
+describe("what is read together with the end of the connection comes before that", () => {
+  const page = { routes: [{ path: "/page", respond: { body: "page" } }] }
+
+  test("a request over TLS is answered", async () => {
+    const edge = edgeFor({ tls: FIRST_PAIR, config: { ...page, ...TLS.config } })
+    for (let turn = 0; turn < 5; turn++) {
+      const client = await openTls(edge.port)
+      client.socket.end(ask("/page"))
+      await until(() => client.closed, "the end")
+      expect(client.received).toEndWith("\r\n\r\npage")
+    }
+  })
+
+  test("a request that is followed by a reset is a request, and logged", async () => {
+    const edge = edgeFor({ config: page })
+    for (let turn = 0; turn < 5; turn++) {
+      const client = await clientOf(edge)
+      client.send(ask("/page")).reset()
+      await until(() => edge.served.finished() === turn + 1, "the request to be over")
+    }
+    expect(edge.served.inFlight()).toBe(0)
+  })
+})
 
 throughBothDoors((door) => {
   for (const { way, secure } of WAYS) {

@@ -1,7 +1,8 @@
-import { afterEach, expect, test } from "bun:test"
+import { afterEach, describe, expect, test } from "bun:test"
 import { outbox } from "../../src/http1/round.ts"
 import { readBody } from "../support/bodies.ts"
 import { closeAll, failure, get, listen, poolTo, response } from "../support/pool_to.ts"
+import { FIRST_PAIR } from "../support/server_pairs.ts"
 import { until } from "../support/until.ts"
 import { TestRequest } from "../support/upstream_request.ts"
 
@@ -59,4 +60,30 @@ test("requests of one round go out on their own connections, each answered with 
     })
     expect(await Promise.all(answers)).toEqual(marks)
   }
+})
+
+describe("the end of a connection that is read together with its answer comes behind it", () => {
+  const body = "x".repeat(3000)
+  const answers = {
+    "by length": `HTTP/1.1 200 OK\r\ncontent-length: 3000\r\n\r\n${body}`,
+    chunked: `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nbb8\r\n${body}\r\n0\r\n\r\n`,
+    "by the end": `HTTP/1.0 200 OK\r\n\r\n${body}`,
+  }
+  for (const [how, answer] of Object.entries(answers)) {
+    test(`over TLS (${how})`, async () => {
+      const upstream = listen((connection) => connection.write(answer).end(), { tls: FIRST_PAIR })
+      const tls = { ca: undefined, serverName: undefined, rejectUnauthorized: false }
+      for (let turn = 0; turn < 5; turn++)
+        expect(await readBody(response(await get(poolTo(upstream.url, { tls }))).body)).toBe(body)
+    })
+  }
+
+  test("also when it is a reset", async () => {
+    const upstream = listen((connection) => {
+      connection.write(answers["by length"])
+      connection.reset()
+    })
+    for (let turn = 0; turn < 5; turn++)
+      expect(await readBody(response(await get(poolTo(upstream.url))).body)).toBe(body)
+  })
 })
