@@ -84,6 +84,9 @@ export const { outbox } = round
 /** Resolves when this round handles what has come: for doors whose sockets the runtime reads. */
 export const handling = (): Promise<void> => round.handling
 
+/** Handles what was read and waits, now: before connections on which nothing is under way are told from the others. */
+export const handleReads = (): void => round.run()
+
 const NOTHING = Buffer.alloc(0)
 const NOBODY: Receiver = { data: { received: () => undefined } }
 
