@@ -3,9 +3,11 @@ import { LaneConnection } from "../../../src/edge/lane/connection.ts"
 import type { LaneOwner } from "../../../src/edge/lane/owner.ts"
 import type { RawSocket, SocketEvents } from "../../../src/edge/one_way.ts"
 import type { Gateway } from "../../../src/gateway/gateway.ts"
+import type { Body } from "../../../src/http1/body.ts"
 import { HOP_BY_HOP } from "../../../src/http1/fields.ts"
 import { outbox } from "../../../src/http1/round.ts"
 import { Exchange } from "../../../src/upstream/exchange.ts"
+import { ChunkSource } from "../../support/body.ts"
 import { makeAnswer } from "../../support/exchange.ts"
 import { ValveSink } from "../../support/valve_sink.ts"
 
@@ -37,11 +39,11 @@ const UPGRADE = "GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUp
 function openConnection(room: number) {
   const socket = new ValveSocket(room)
   const taken: string[] = []
-  const state = { refuses: false }
+  const state: { refuses: boolean; body: Body } = { refuses: false, body: Buffer.from(BODY) }
   const gateway: Pick<Gateway, "begin" | "handle" | "finish"> = {
     begin: (arrival) => new Exchange(arrival, HOP_BY_HOP, HOP_BY_HOP),
     async handle(exchange) {
-      exchange.answer = makeAnswer(200, [], Buffer.from(BODY))
+      exchange.answer = makeAnswer(200, [], state.body)
     },
     finish: () => undefined,
   }
@@ -172,4 +174,24 @@ test("what came before the client's end is answered before the connection ends",
   await Promise.resolve()
   connection.endReceived()
   expect([socket.text, socket.events]).toEqual([ANSWER, [`end after ${ANSWER.length} bytes`]])
+})
+
+test("[F-31] an answer that breaks off goes out as far as it came, and then the connection is cut", async () => {
+  const { socket, read, state } = openConnection(Number.POSITIVE_INFINITY)
+  state.body = new ChunkSource([Buffer.from("so far")], { length: 10, abort: "gone" })
+  read(ASK)
+  await roundOver()
+  const text = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nso far"
+  expect([socket.text, socket.events]).toEqual([text, [`terminate after ${text.length} bytes`]])
+})
+
+test("an answer that breaks off takes none with it that was complete before", async () => {
+  const { socket, read, state } = openConnection(Number.POSITIVE_INFINITY)
+  read(ASK)
+  await Promise.resolve()
+  await Promise.resolve()
+  state.body = new ChunkSource([], { length: 10, abort: "gone" })
+  read(ASK)
+  await roundOver()
+  expect([socket.text, socket.events]).toEqual([ANSWER, [`terminate after ${ANSWER.length} bytes`]])
 })
