@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test"
-import { outbox } from "../../src/http1/round.ts"
+import { Inbox, outbox, type Receiver } from "../../src/http1/round.ts"
+import type { Asked } from "../../src/upstream/ask.ts"
 import { readBody } from "../support/bodies.ts"
 import { closeAll, failure, get, listen, poolTo, response } from "../support/pool_to.ts"
 import { FIRST_PAIR } from "../support/server_pairs.ts"
@@ -86,4 +87,40 @@ describe("the end of a connection that is read together with its answer comes be
     for (let turn = 0; turn < 5; turn++)
       expect(await readBody(response(await get(poolTo(upstream.url))).body)).toBe(body)
   })
+})
+
+test("an idle connection that is closed with unread bytes is not asked by requests that are handled with those", async () => {
+  const upstream = listen((connection) => connection.write(HELLO))
+  let time = 0
+  const pool = poolTo(upstream.url, { idle_timeout: 1000, clock: () => time })
+  response(await get(pool))
+  pool.sweep()
+  const requests = new Inbox<Receiver>("requests", (_, error) => reportError(error))
+  let asked: Promise<Asked> | undefined
+  const client = { data: { received: () => void (asked = get(pool)) } }
+  // Read in the same turn of the loop, behind the bytes on the idle connection.
+  const trigger = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data() {
+        requests.put(client, Buffer.from("a request"))
+        time = 2000
+        pool.sweep()
+        pool.sweep()
+      },
+    },
+  })
+  const finger = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: trigger.port,
+    socket: { data: () => undefined },
+  })
+  upstream.last.write("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n")
+  finger.write("now")
+  await until(() => asked !== undefined, "the request")
+  expect(response(await asked!).status).toBe(200)
+  expect([upstream.connections.length, pool.stats.open, pool.stats.idle]).toEqual([2, 1, 1])
+  finger.terminate()
+  trigger.stop(true)
 })
