@@ -317,9 +317,8 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** Closes it if no request is under way; `hard`: in any case, at once. */
   end(hard: boolean): void {
-    this.#writer.flush()
-    if (hard) this.#socket.terminate()
-    else if (this.#idle) this.#socket.end()
+    if (hard) this.#leave()
+    else if (this.#writer.flush() && this.#idle) this.#socket.end()
   }
 
   /** Acts on whatever is due. `at`: the time now. */

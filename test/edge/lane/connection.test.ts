@@ -26,7 +26,11 @@ class ValveSocket extends ValveSink {
     this.events.push(`shutdown after ${this.taken.length} bytes`)
   }
 
+  /** What "close", which comes at once, brings about. */
+  onTerminate = () => undefined as unknown
+
   terminate(): void {
+    this.onTerminate()
     this.events.push(`terminate after ${this.taken.length} bytes`)
   }
 }
@@ -39,9 +43,12 @@ const UPGRADE = "GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUp
 function openConnection(room: number) {
   const socket = new ValveSocket(room)
   const taken: string[] = []
-  const state: { refuses: boolean; body: Body } = { refuses: false, body: Buffer.from(BODY) }
+  const state = { refuses: false, body: Buffer.from(BODY) as Body, begun: 0 }
   const gateway: Pick<Gateway, "begin" | "handle" | "finish"> = {
-    begin: (arrival) => new Exchange(arrival, HOP_BY_HOP, HOP_BY_HOP),
+    begin(arrival) {
+      state.begun++
+      return new Exchange(arrival, HOP_BY_HOP, HOP_BY_HOP)
+    },
     async handle(exchange) {
       exchange.answer = makeAnswer(200, [], state.body)
     },
@@ -194,4 +201,11 @@ test("an answer that breaks off takes none with it that was complete before", as
   read(ASK)
   await roundOver()
   expect([socket.text, socket.events]).toEqual([ANSWER, [`terminate after ${ANSWER.length} bytes`]])
+})
+
+test("who is cut off asks nothing more, also what was read before", () => {
+  const { socket, connection, read, state } = openConnection(Number.POSITIVE_INFINITY)
+  socket.onTerminate = () => read(ASK)
+  connection.end(true)
+  expect([state.begun, socket.events]).toEqual([0, ["terminate after 0 bytes"]])
 })
