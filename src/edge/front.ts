@@ -1,5 +1,5 @@
 import type { TCPSocketListener } from "bun"
-import { Inbox } from "../http1/round.ts"
+import { handleReads, Inbox } from "../http1/round.ts"
 import type { ConnectionCounts } from "../observe/connection_counts.ts"
 import { Connections } from "./connections.ts"
 import { HandOver, INNER_HOST } from "./hand_over.ts"
@@ -182,6 +182,8 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
     },
     async close() {
       stopListening(false)
+      // A request that was read is answered: its connection is not idle.
+      handleReads()
       await Promise.all([lane?.close(), inner.close().then(() => handOver.close())])
     },
     terminate() {

@@ -21,6 +21,9 @@ export class Outbox {
   readonly #ends: number[] = []
   #count = 0
   #end = 0
+  /** What of it is sent: a sender may have more to send, or all sent at once, while it is its turn. */
+  #sent = 0
+  #sentEnd = 0
 
   /** `onPut`: there is something to send. */
   constructor(onPut: () => void) {
@@ -43,14 +46,15 @@ export class Outbox {
 
   /** Sends everything. */
   send(): void {
-    let start = 0
-    for (let i = 0; i < this.#count; i++) {
-      const end = this.#ends[i]!
-      this.#senders[i]!.send(this.buffer, start, end)
+    while (this.#sent < this.#count) {
+      const i = this.#sent++
+      const start = this.#sentEnd
+      const sender = this.#senders[i]!
       this.#senders[i] = undefined
-      start = end
+      this.#sentEnd = this.#ends[i]!
+      sender.send(this.buffer, start, this.#sentEnd)
     }
-    this.#count = 0
-    this.#end = 0
+    this.#count = this.#sent = 0
+    this.#end = this.#sentEnd = 0
   }
 }

@@ -46,7 +46,7 @@ class Round {
   received(inbox: Inbox<Receiver>, stage: Stage, bytes: number, first: boolean): void {
     if (first) (stage === "answers" ? this.#answers : this.#requests).push(inbox)
     this.#bytes += bytes
-    if (this.#bytes > MAX_WAITING_BYTES) this.run()
+    if (this.#bytes > MAX_WAITING_BYTES && !this.#running) this.run()
     else this.begin()
   }
 
@@ -83,6 +83,9 @@ export const { outbox } = round
 
 /** Resolves when this round handles what has come: for doors whose sockets the runtime reads. */
 export const handling = (): Promise<void> => round.handling
+
+/** Handles what was read and waits, now: before connections on which nothing is under way are told from the others. */
+export const handleReads = (): void => round.run()
 
 const NOTHING = Buffer.alloc(0)
 const NOBODY: Receiver = { data: { received: () => undefined } }

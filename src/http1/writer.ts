@@ -16,8 +16,8 @@ export class Writer implements Sender {
   #queue: Uint8Array[] = []
   /** The last chunk of a streamed body, which is ours. */
   #chunk: Uint8Array | undefined
-  /** Something of ours waits in the outbox. */
-  #posted = false
+  /** Messages of ours that wait in the outbox. */
+  #posted = 0
   /** Bytes the sink has taken, of all messages. */
   taken = 0
   /** The sink takes no more: what is written goes nowhere. */
@@ -41,7 +41,7 @@ export class Writer implements Sender {
   write(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.closed) return true
     if (bytes === outbox.buffer && this.#queue.length === 0) {
-      this.#posted = true
+      this.#posted++
       outbox.put(this, end)
       return true
     }
@@ -54,12 +54,12 @@ export class Writer implements Sender {
    * sink has not taken all.
    */
   flush(): boolean {
-    if (this.#posted) outbox.send()
+    if (this.#posted > 0) outbox.send()
     return this.empty
   }
 
   send(bytes: Uint8Array, start: number, end: number): void {
-    this.#posted = false
+    this.#posted--
     if (this.closed) return
     this.#write(bytes, start, end)
     if (this.closed) this.#refused?.()
@@ -79,7 +79,8 @@ export class Writer implements Sender {
       if (from === end) return true
     }
     const rest = bytes.subarray(from, end)
-    this.#queue.push(bytes === outbox.buffer ? rest.slice() : rest)
+    // Not by `slice`, which for Buffer makes a view: the outbox is used again.
+    this.#queue.push(bytes === outbox.buffer ? Buffer.from(rest) : rest)
     return false
   }
 

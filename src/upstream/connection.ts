@@ -340,9 +340,10 @@ export class Connection implements AskHolder, Feed, OutgoingOwner, SocketUser {
     this.#body = undefined
     this.#decoder = undefined
     this.#heads.reset()
-    if (hard) this.#socket?.terminate()
-    else this.#socket?.end()
     this.#outgoing.stop()
     this.#owner.connectionGone(this)
+    // Last: "close" comes at once, and reads that waited may be handled then.
+    if (hard) this.#socket?.terminate()
+    else this.#socket?.end()
   }
 }

@@ -96,6 +96,11 @@ export class RawClient {
     this.#socket!.end()
   }
 
+  /** FIN, and reads on; only with `halfOpen`. */
+  finish(): void {
+    this.#socket!.shutdown()
+  }
+
   /** Waits until what was received holds `text`. */
   async seen(text: string, timeoutMs?: number): Promise<void> {
     await until(

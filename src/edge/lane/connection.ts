@@ -111,8 +111,12 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     }
     const refusal = this.#owner.refusal(this.origin.address)
     if (refusal !== undefined) {
+      // Not into the answer before it.
+      if (!this.#writer.flush()) {
+        this.#keepAhead(bytes, 0)
+        return
+      }
       // Cut off at once: a flood of these must not hold connections.
-      this.#writer.flush()
       this.#socket.end(refusal)
       this.#state = GONE
       return
@@ -322,9 +326,8 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
 
   /** Closes it if no request is under way; `hard`: in any case, at once. */
   end(hard: boolean): void {
-    this.#writer.flush()
-    if (hard) this.#socket.terminate()
-    else if (this.#idle) this.#socket.end()
+    if (hard) this.#leave()
+    else if (this.#writer.flush() && this.#idle) this.#socket.end()
   }
 
   /** Acts on whatever is due. `at`: the time now. */

@@ -32,7 +32,7 @@ export class Outgoing implements BodySink {
   /** The body while it flows. */
   #source: BodySource | undefined
   #chunked = false
-  /** Where in the outbox the head waits for the first bytes of the body; an end of 0: it does not. */
+  /** Where in the outbox the head is; while its end is not 0, it waits for the first bytes of the body. */
   #headStart = 0
   #headEnd = 0
 
@@ -59,22 +59,22 @@ export class Outgoing implements BodySink {
 
   /** Sends the answer of the exchange. `closing`: the client is told that no further request is taken. */
   send(exchange: Exchange, closing: boolean): void {
-    const start = outbox.begin()
-    const end = this.#writeHead(exchange, closing, start)
+    const end = this.#writeHead(exchange, closing)
+    const start = this.#headStart
     const { body, status } = exchange.answer!
     const headless = exchange.method === "HEAD" || status === 204 || status === 304
     if (body === undefined || body instanceof Uint8Array) {
       this.#sendWhole(start, end, headless ? undefined : body, exchange)
       this.#owner.answered()
     } else if (headless) {
-      body.cancel()
       this.#sendWhole(start, end, undefined, exchange)
+      // Not before: its source may close its connection, and whoever hears of that may write into the outbox.
+      body.cancel()
       this.#owner.answered()
     } else {
       this.#exchange = exchange
       this.#source = body
       this.#chunked = body.length === undefined
-      this.#headStart = start
       this.#headEnd = end
       body.flow(this)
       this.#sendHead()
@@ -119,15 +119,19 @@ export class Outgoing implements BodySink {
     this.#owner.answerBroken()
   }
 
-  #writeHead(exchange: Exchange, closing: boolean, at: number): number {
+  /** Writes the head from `#headStart` on, and returns its end. */
+  #writeHead(exchange: Exchange, closing: boolean): number {
+    this.#headStart = outbox.begin()
     try {
-      return writeAnswerHead(exchange, closing, this.#lane.dateLine, at)
+      return writeAnswerHead(exchange, closing, this.#lane.dateLine, this.#headStart)
     } catch (error) {
       // Nothing of it goes out.
       const { body } = exchange.answer!
       if (body !== undefined && !(body instanceof Uint8Array)) body.cancel()
       this.#lane.unwritable(exchange, error)
-      return writeAnswerHead(exchange, closing, this.#lane.dateLine, at)
+      // Others may have written there meanwhile.
+      this.#headStart = outbox.begin()
+      return writeAnswerHead(exchange, closing, this.#lane.dateLine, this.#headStart)
     }
   }
 
