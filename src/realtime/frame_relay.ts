@@ -122,7 +122,12 @@ export class FrameRelay implements RelayMember, RelayEndOwner {
   #sweepEnding(nowMs: number): void {
     if (this.#progressed) this.#endingAt = nowMs
     const stillMs = nowMs - this.#endingAt
-    if (stillMs > CLOSE_TIMEOUT_MS && !this.#service.over) this.#service.terminate()
+    if (stillMs > CLOSE_TIMEOUT_MS && !this.#service.over) {
+      const { told } = this.client
+      this.#service.terminate()
+      // "close" comes at once. What the client is told then, it gets time to hear.
+      if (!told) return
+    }
     // Whoever reads slowly may, as long as before.
     const client = this.client
     const patienceMs = client.out.empty
@@ -179,7 +184,7 @@ export class FrameRelay implements RelayMember, RelayEndOwner {
         this.#settle()
         return
       }
-      peer.drain()
+      peer.mute()
     }
     if (end === this.client) peer.hangUp()
     else peer.close(CLOSE.BAD_GATEWAY, LOST)

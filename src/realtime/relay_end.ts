@@ -174,7 +174,7 @@ export class RelayEnd implements SocketUser, FrameSink {
 
   /** Ends the connection in order after all that waits. */
   hangUp(): void {
-    this.#peer.muted = true
+    this.#peer.mute()
     if (this.#hungUp) return
     this.#hungUp = true
     this.#farewell = undefined
@@ -182,8 +182,9 @@ export class RelayEnd implements SocketUser, FrameSink {
     this.#endIfDone()
   }
 
-  /** Reads it, so that its end is noticed; whoever calls this has seen to it that nothing of it goes on. */
-  drain(): void {
+  /** From now on nothing of it goes on. It is read even so: its close frame and its end must be noticed. */
+  mute(): void {
+    this.muted = true
     this.#socket.resume()
   }
 
@@ -196,7 +197,7 @@ export class RelayEnd implements SocketUser, FrameSink {
     if (farewell === undefined) return
     this.#farewell = undefined
     this.out.carry(farewell)
-    this.#peer.muted = true
+    this.#peer.mute()
     if (this.#isClient) this.hangUp()
   }
 

@@ -8,7 +8,7 @@ import type { startWsProxy } from "../support/ws_proxy.ts"
 import { openRaw } from "../support/ws_raw.ts"
 import { startWsService, type WsService } from "../support/ws_service.ts"
 
-throughBothRelays((start) => {
+throughBothRelays((start, relay) => {
   let service: WsService
   beforeAll(() => {
     service = startWsService()
@@ -196,6 +196,7 @@ throughBothRelays((start) => {
       await until(ended, "the end")
       expect(seconds).toBeGreaterThan(8)
       await until(() => client.closed !== undefined, "the client's close")
+      expect(client.closed!.code).toBe(relay === "frames" ? 1014 : 1000)
       expect(proxy.counted.open).toBe(0)
       proxy.stop()
       deaf.stop()

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { LaneConnection } from "../../../src/edge/lane/connection.ts"
 import type { LaneOwner } from "../../../src/edge/lane/owner.ts"
-import type { RawSocket, SocketEvents } from "../../../src/edge/one_way.ts"
+import type { RawSocket, SocketEvents } from "../../../src/edge/raw_socket.ts"
 import type { Gateway } from "../../../src/gateway/gateway.ts"
 import type { Body } from "../../../src/http1/body.ts"
 import { HOP_BY_HOP } from "../../../src/http1/fields.ts"
@@ -44,7 +44,7 @@ function openConnection(room: number) {
   const socket = new ValveSocket(room)
   const taken: string[] = []
   const state = { refuses: false, body: Buffer.from(BODY) as Body, begun: 0 }
-  const gateway: Pick<Gateway, "begin" | "handle" | "finish"> = {
+  const gateway: Pick<Gateway, "begin" | "handle" | "finish" | "relays"> = {
     begin(arrival) {
       state.begun++
       return new Exchange(arrival, HOP_BY_HOP, HOP_BY_HOP)
@@ -53,6 +53,7 @@ function openConnection(room: number) {
       exchange.answer = makeAnswer(200, [], state.body)
     },
     finish: () => undefined,
+    relays: () => false,
   }
   const owner: LaneOwner = {
     gateway,
@@ -70,6 +71,7 @@ function openConnection(room: number) {
     gone: () => undefined,
     now: () => 0,
     draining: false,
+    compresses: false,
     dateLine: "",
   }
   const origin = {
