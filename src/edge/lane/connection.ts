@@ -111,11 +111,11 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
     }
     const refusal = this.#owner.refusal(this.origin.address)
     if (refusal !== undefined) {
-      // Not into the answer before it.
-      if (!this.#writer.flush()) return this.#keepAhead(bytes, 0)
-      // Cut off at once: a flood of these must not hold connections.
-      this.#socket.end(refusal)
-      this.#state = GONE
+      // Not into the answer before it, and cut off at once: a flood of these must not hold connections.
+      if (this.#writer.flush()) {
+        this.#socket.end(refusal)
+        this.#state = GONE
+      } else this.#keepAhead(bytes, 0)
       return
     }
     const startedAt = this.#owner.now()
