@@ -21,11 +21,11 @@ function loadedBy(entry: string): string[] {
 }
 
 test("a data plane starts with no package but the router's, and with no module that brings node's streams", () => {
-  expect(loadedBy("src/cli/worker.ts")).toEqual(["memoirist", "node:os"])
+  expect(loadedBy("src/cli/worker.ts")).toEqual(["bun:jsc", "memoirist", "node:os"])
 })
 
 test("a control plane starts with no package, and with no module that brings node's streams", () => {
-  expect(loadedBy("src/cli/serve.ts")).toEqual(["node:fs", "node:os", "node:path"])
+  expect(loadedBy("src/cli/serve.ts")).toEqual(["bun:jsc", "node:fs", "node:os", "node:path"])
 })
 
 test("the program starts with nothing but what its commands are", () => {
