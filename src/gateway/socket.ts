@@ -11,10 +11,10 @@ import type { Runtime } from "./runtime.ts"
 const RETRY_AFTER_S = 1
 
 /**
- * Answers a WebSocket handshake on a route with `websocket: relay`: opens the service's end first, so that
- * its refusal is still an HTTP answer, then sets `exchange.socket` for the door to complete and returns
- * `undefined`; where the door gives the client's connection away, `exchange.answer` is the service's 101. Instances are chosen, blamed and tried again as for any other GET. Returns why there is no
- * socket, or "http" when the request does not ask for one.
+ * Answers a WebSocket handshake on a route with `websocket: relay`: opens the service's end first, so that its refusal
+ * is still an HTTP answer, then sets `exchange.socket` for the door to complete and returns `undefined`; where the door
+ * gives the client's connection away, `exchange.answer` is the service's 101. Instances are chosen, blamed and tried
+ * again as for any other GET. Returns why there is no socket, or "http" when the request does not ask for one.
  */
 export async function openSocket(
   exchange: Exchange,
