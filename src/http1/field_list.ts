@@ -26,6 +26,11 @@ export class FieldList implements Fields {
     return found
   }
 
+  has(name: string): boolean {
+    for (let i = 0; i < this.#lines.length; i += 2) if (this.#lines[i] === name) return true
+    return false
+  }
+
   flat(): readonly string[] {
     return this.#lines
   }

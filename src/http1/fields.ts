@@ -7,6 +7,8 @@ import { writeText } from "./text.ts"
 export interface Fields {
   /** The value; lines of one name joined with ", " (`cookie`: "; "); `undefined` when absent. */
   get(name: string): string | undefined
+  /** Whether there is a line of this name: cheaper than its value. */
+  has(name: string): boolean
   /** name, value, name, value, … in wire order. `set-cookie` lines are never joined. */
   flat(): readonly string[]
   /**
@@ -111,6 +113,12 @@ export class Edits implements NameSet {
       this.#lines.push(lines)
       this.#names!.push(names)
     }
+  }
+
+  /** The lines that were last `put` for these names; `undefined`: none were, or they were looked at since. */
+  linesOf(names: LineNames): string | undefined {
+    const at = this.#names === undefined ? -1 : this.#names.lastIndexOf(names)
+    return at === -1 ? undefined : this.#lines![at]
   }
 
   /** Leaves out every line of this name, original or added. */

@@ -84,6 +84,10 @@ export class Section implements Fields {
     return count
   }
 
+  has(name: string): boolean {
+    return this.#names.includes(name)
+  }
+
   get(name: string): string | undefined {
     if (name === this.#longName) return this.#long
     const names = this.#names

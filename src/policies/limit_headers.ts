@@ -22,6 +22,7 @@ export function writeLimitHeaders(
   { responseEdits }: Exchange,
 ): void {
   let tightest: Limit | undefined
+  let line = ""
   let policies = ""
   let states = ""
   for (let i = 0; i < limits.length; i++) {
@@ -29,18 +30,19 @@ export function writeLimitHeaders(
     if (!limit.headers) continue
     const { policyText, stateText } = limit.bucket
     const { remaining, resetMs } = limit.decision
-    const state = `${stateText}${remaining};t=${Math.ceil(resetMs / 1000)}`
+    const left = String(remaining)
+    const reset = String(Math.ceil(resetMs / 1000))
+    const state = `${stateText}${left};t=${reset}`
     policies = policies === "" ? policyText : `${policies}, ${policyText}`
     states = states === "" ? state : `${states}, ${state}`
-    if (tightest === undefined || isTighter(limit, tightest, refusing)) tightest = limit
+    if (tightest === undefined || isTighter(limit, tightest, refusing)) {
+      tightest = limit
+      line = `${limit.bucket.limitLine}x-ratelimit-remaining: ${left}\r\nx-ratelimit-reset: ${reset}\r\n`
+    }
   }
   if (tightest === undefined) return
-  const { remaining, resetMs } = tightest.decision
   // Names and numbers: nothing in them needs to be looked at.
-  responseEdits.put(
-    NAMES,
-    `${tightest.bucket.limitLine}x-ratelimit-remaining: ${remaining}\r\nx-ratelimit-reset: ${Math.ceil(resetMs / 1000)}\r\nratelimit-policy: ${policies}\r\nratelimit: ${states}\r\n`,
-  )
+  responseEdits.put(NAMES, `${line}ratelimit-policy: ${policies}\r\nratelimit: ${states}\r\n`)
 }
 
 function isTighter(a: Limit, b: Limit, refusing: Limit | undefined): boolean {

@@ -38,8 +38,9 @@ export const requestId = definePolicy({
         exchange.requestEdits.put(names, `${header}: ${exchange.id}\r\n`)
         return undefined
       },
-      response(exchange) {
-        exchange.responseEdits.put(names, `${header}: ${exchange.id}\r\n`)
+      response({ id, requestEdits, responseEdits }) {
+        // The same text: it was put together once.
+        responseEdits.put(names, requestEdits.linesOf(names) ?? `${header}: ${id}\r\n`)
       },
     }
   },

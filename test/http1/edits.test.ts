@@ -65,3 +65,15 @@ test("a reset takes back what was put", () => {
   expect(found.has("x-a")).toBe(false)
   expect(found.has("connection")).toBe(true)
 })
+
+test("lines that were put are found again by their names, until they are looked at", () => {
+  const found = edits()
+  expect(found.linesOf(NAMES)).toBeUndefined()
+  found.put(NAMES, LINES)
+  expect(found.linesOf(NAMES)).toBe(LINES)
+  expect(found.linesOf(new LineNames(["x-a", "x-b"]))).toBeUndefined()
+  found.put(NAMES, "x-a: 5\r\nx-b: 6\r\n")
+  expect(head(found)).toContain(found.linesOf(NAMES)!)
+  found.set("x-a", "7")
+  expect(found.linesOf(NAMES)).toBeUndefined()
+})

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test"
+import { FieldList } from "../../src/http1/field_list.ts"
 import { checkHandshake } from "../../src/realtime/handshake.ts"
 
 const GOOD = {
@@ -10,7 +11,8 @@ const GOOD = {
 
 function check(changes: Record<string, string | undefined>, method = "GET", protocol = "HTTP/1.1") {
   const fields: Record<string, string | undefined> = { ...GOOD, ...changes }
-  return checkHandshake({ get: (name) => fields[name], flat: () => [], copy: () => 0 }, method, protocol)
+  const lines = Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
+  return checkHandshake(new FieldList(lines), method, protocol)
 }
 
 /** Code of the failure, or the kind when it is none. */

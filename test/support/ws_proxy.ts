@@ -1,3 +1,4 @@
+import { FieldList } from "../../src/http1/field_list.ts"
 import { now } from "../../src/lib/clock.ts"
 import { checkHandshake } from "../../src/realtime/handshake.ts"
 import { openRelay, PING_INTERVAL_MS, type RelayLimits } from "../../src/realtime/relay.ts"
@@ -61,11 +62,7 @@ export function startWsProxy(options: WsProxyOptions) {
     development: false,
     idleTimeout: 60,
     async fetch(request, server) {
-      const fields = {
-        get: (name: string) => request.headers.get(name) ?? undefined,
-        flat: () => [],
-        copy: () => 0,
-      }
+      const fields = new FieldList([...request.headers].flat())
       const shake = checkHandshake(fields, request.method, "HTTP/1.1")
       if (shake.kind === "http") return new Response("not a websocket", { status: 200 })
       if (shake.kind === "failure") return new Response(shake.message, { status: 400 })

@@ -161,7 +161,7 @@ function writeAnswerHead(exchange: Exchange, closing: boolean, dateLine: string,
   const answer = exchange.answer!
   const { status, fields } = answer
   let rest = framing(exchange, answer)
-  if (fields.get("date") === undefined) rest += dateLine
+  if (!fields.has("date")) rest += dateLine
   if (closing) rest += "connection: close\r\n"
   return writeResponseHead(outbox.buffer, at, status, fields, exchange.responseEdits, rest)
 }

@@ -46,7 +46,7 @@ export function switchOver(exchange: Exchange, socket: RawSocket, intake: Intake
 /** Throws for a line that cannot be written. */
 function writeSwitch({ answer, responseEdits }: Exchange, dateLine: string): number {
   const { status, fields } = answer!
-  const date = fields.get("date") === undefined ? dateLine : ""
+  const date = fields.has("date") ? "" : dateLine
   const own = `connection: Upgrade\r\nupgrade: websocket\r\n${date}`
   return writeResponseHead(head, 0, status, fields, responseEdits, own)
 }
