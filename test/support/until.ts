@@ -19,3 +19,16 @@ export async function untilAsked(
     await Bun.sleep(20)
   }
 }
+
+/** Waits until a count has stayed the same for 30 ms: for what only shows by nothing happening any more. */
+export async function untilStill(count: () => number, what: string, timeoutMs = 20_000): Promise<void> {
+  let seen = count()
+  let since = performance.now()
+  const still = (): boolean => {
+    const now = performance.now()
+    if (count() !== seen) since = now
+    seen = count()
+    return now - since >= 30
+  }
+  await until(still, what, timeoutMs)
+}
