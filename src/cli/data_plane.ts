@@ -9,6 +9,7 @@ import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
 import { Shedding } from "../gateway/shedding.ts"
 import { UsageBatch } from "../gateway/usage_batch.ts"
+import { roundClock } from "../http1/round.ts"
 import { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
@@ -90,7 +91,7 @@ export class DataPlane {
     const onShed = countShed(series)
     this.#shedding = new Shedding({ log, onShed })
     this.#upstreams = new Upstreams(init.memory, init.worker, {
-      now,
+      now: roundClock,
       random: Math.random,
       log,
       onAttempt: (service, _instance, kind) => this.#attempt(series, service.name, kind),
@@ -119,6 +120,7 @@ export class DataPlane {
       log,
     })
     const runtime = {
+      now,
       usage: this.#usage,
       guard: this.#guard,
       upstreams: this.#upstreams,
@@ -149,7 +151,7 @@ export class DataPlane {
       onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
       onRelayed: countRelayed(series),
       policyDeps: {
-        now,
+        now: roundClock,
         wallClock: Date.now,
         random: Math.random,
         log,
@@ -272,7 +274,7 @@ export class DataPlane {
         tls,
         hostname,
         port,
-        clock: now,
+        clock: roundClock,
         wallClock: Date.now,
         log,
         counts: countConnections(series),

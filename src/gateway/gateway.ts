@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts"
+import type { Clock } from "../lib/clock.ts"
 import type { Accounting } from "../observe/account.ts"
 import { fail } from "../policies/failure.ts"
 import type { PolicyDeps } from "../policies/policy.ts"
@@ -14,6 +15,8 @@ import { type Builtins, compileSnapshot, replaceServices, type Snapshot } from "
 import { account } from "./steps.ts"
 
 export interface GatewayDeps extends Runtime {
+  /** Tells when a request is over. Exact: what the gateway itself took is measured by it. */
+  readonly now: Clock
   /** Counts what callers use, for bills. */
   readonly usage: { add(exchange: Exchange): void }
   readonly upstreams: Upstreams
@@ -105,7 +108,7 @@ export class Gateway {
 
   /** Accounting, once, when the last byte was sent or the client has left. */
   finish(exchange: Exchange): void {
-    exchange.endedAt = this.#deps.policyDeps.now()
+    exchange.endedAt = this.#deps.now()
     account(exchange, this.#deps)
     this.#deps.guard.leave(exchange)
     this.#deps.usage.add(exchange)

@@ -1,4 +1,5 @@
 import { drainMicrotasks } from "bun:jsc"
+import { type Clock, now } from "../lib/clock.ts"
 import { Outbox } from "./outbox.ts"
 
 /** What has come in and waits is handled at once past this many bytes. */
@@ -27,6 +28,8 @@ class Round {
   #running = false
   #bytes = 0
   #handling: PromiseWithResolvers<void> | undefined
+  /** When this stage began; 0 between rounds. */
+  at = 0
 
   /** Resolves when this round handles what has come. */
   get handling(): Promise<void> {
@@ -55,12 +58,15 @@ class Round {
     if (this.#running) return
     this.#running = true
     this.#bytes = 0
+    this.at = now()
     handOn(this.#answers)
     handOn(this.#requests)
     this.#handling?.resolve()
     this.#handling = undefined
+    this.at = now()
     // What the handlers have promised goes out with the rest.
     drainMicrotasks()
+    this.at = 0
     this.#running = false
     this.outbox.send()
   }
@@ -77,6 +83,13 @@ function handOn(inboxes: Inbox<Receiver>[]): void {
 }
 
 const round = new Round()
+
+/**
+ * `now`, but what is handled together has one time: reading the clock for each of its requests costs more than much of
+ * what is done for them. Within a round it may be late by as long as the round takes, so it suits what counts from
+ * when something came, and nothing that measures how long handling takes.
+ */
+export const roundClock: Clock = () => (round.at === 0 ? now() : round.at)
 
 /** Where messages to all sockets of this thread are put together. */
 export const { outbox } = round

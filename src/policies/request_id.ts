@@ -1,5 +1,4 @@
 import { LineNames } from "../http1/fields.ts"
-import { newRequestId } from "../lib/request_id.ts"
 import { Type } from "../lib/type.ts"
 import { definePolicy } from "./policy.ts"
 
@@ -34,7 +33,6 @@ export const requestId = definePolicy({
       request(exchange) {
         const sent = trust ? exchange.header(header) : undefined
         if (sent !== undefined && ACCEPTED.test(sent)) exchange.id = sent
-        else if (exchange.id === "") exchange.id = newRequestId()
         exchange.requestEdits.put(names, `${header}: ${exchange.id}\r\n`)
         return undefined
       },

@@ -182,7 +182,7 @@ export class Exchange {
 
   /** Request id: accepted from the client, else made when first asked for. */
   get id(): string {
-    if (this.#id === "") this.#id = newRequestId()
+    if (this.#id === "") this.#id = newRequestId(this.startedAt)
     return this.#id
   }
   set id(id: string) {

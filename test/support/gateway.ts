@@ -4,6 +4,7 @@ import { Gateway } from "../../src/gateway/gateway.ts"
 import { compileRelayLimits } from "../../src/gateway/relay_limits.ts"
 import type { Shedding } from "../../src/gateway/shedding.ts"
 import type { Builtins } from "../../src/gateway/snapshot.ts"
+import { roundClock } from "../../src/http1/round.ts"
 import type { Identity } from "../../src/identity/authenticated.ts"
 import { now } from "../../src/lib/clock.ts"
 import { Accounting } from "../../src/observe/account.ts"
@@ -58,7 +59,7 @@ export function makeGateway(
   const slots = new SlotDirectory(memory, now)
   const log = memoryLog()
   const accessText: string[] = []
-  const upstreams = new Upstreams(memory, 0, { now, random: Math.random, log, lookUp })
+  const upstreams = new Upstreams(memory, 0, { now: roundClock, random: Math.random, log, lookUp })
   const shedding = makeShedding({ log })
   const relays = new Relays({ now })
   const table = createSeriesBuffer()
@@ -70,6 +71,7 @@ export function makeGateway(
     return sum
   }
   const gateway = new Gateway({
+    now,
     usage: { add: () => undefined },
     guard: makeGuard({ log }),
     shedding,
@@ -80,7 +82,7 @@ export function makeGateway(
       serviceId: () => 0,
     }),
     policyDeps: {
-      now,
+      now: roundClock,
       wallClock: Date.now,
       random: Math.random,
       log,
