@@ -1,4 +1,5 @@
 const LF = 10
+const ZERO = 48
 
 export interface LineBufferOptions {
   /**
@@ -8,33 +9,49 @@ export interface LineBufferOptions {
   readonly write: (batch: string) => Promise<void> | void
   /** Told how many lines were lost: for `gatehouse_access_log_dropped_total`. */
   readonly onDropped: (lines: number) => void
-  /** About the bytes kept while the output is busy; a line that does not fit is dropped. Default 4 MB. */
+  /** Bytes kept while the output is busy; a line that does not fit is dropped. Default 4 MB. */
   readonly maxLength?: number
-  /** The same, from which a batch is written without waiting for the timer. Default 64 KB. */
+  /** As many from which a batch is written without waiting for the timer. Default 64 KB. */
   readonly flushLength?: number
   /** Longest a line waits while the output is free, in milliseconds. Default 100. */
   readonly flushMs?: number
 }
 
-/** What is put together for one batch; a longer line goes its own way. */
+/** A log that is written piece by piece. Never throws, never waits. */
+export interface Lines {
+  /** Begins a line. Pieces follow at once, and then its end. */
+  begin(): void
+  text(piece: string): void
+  /** UTF-8 that was made before. */
+  bytes(piece: Uint8Array): void
+  /** In decimal digits, at least so many of them. `n`: a safe integer of 0 or more. */
+  integer(n: number, leastDigits?: number): void
+  end(): void
+}
+
+/** Room for a batch in everyday use; for more it grows, until that is written. */
 const BATCH_BYTES = 128 * 1024
 /** A UTF-16 code unit has at most so many bytes of UTF-8. */
 const MOST_BYTES = 3
+const MOST_DIGITS = 16
+/** Up to so many bytes, copying one by one is cheaper than a call into the runtime. */
+const SHORT = 32
 
 /**
  * Lines on their way to a slow output, written in batches so that a request costs an append. At most one batch
  * is being written. What is in the buffer when the process is killed is lost.
  */
-export class LineBuffer {
+export class LineBuffer implements Lines {
   readonly #options: Required<LineBufferOptions>
+  readonly #usual = Buffer.allocUnsafe(BATCH_BYTES)
   /**
-   * The end of what waits, as UTF-8. Appending to a string would be a copy less, but leaves all the pieces that lines
-   * are put together from to the collector, and putting thousands of them together later takes far longer.
+   * What waits, as UTF-8. Lines are put together here and nowhere else: as strings, their pieces and what they are
+   * joined to cost more than all the rest of a line, and are left to the collector.
    */
-  readonly #bytes = Buffer.allocUnsafe(BATCH_BYTES)
+  #bytes = this.#usual
   #end = 0
-  /** What came before `#bytes`: only while the output is busy. */
-  #text = ""
+  /** Where the last line begins. */
+  #lineAt = 0
   #lines = 0
   #timer: ReturnType<typeof setTimeout> | undefined
   #writing: Promise<void> | undefined
@@ -43,21 +60,51 @@ export class LineBuffer {
     this.#options = { maxLength: 4 * 1024 * 1024, flushLength: 64 * 1024, flushMs: 100, ...options }
   }
 
-  /** Takes one line without its line end. Never throws, never waits. */
-  append(line: string): void {
-    if (this.#length + line.length >= this.#options.maxLength) {
+  begin(): void {
+    this.#lineAt = this.#end
+  }
+
+  text(piece: string): void {
+    const { length } = piece
+    this.#makeRoom(length * MOST_BYTES)
+    if (length > SHORT || !this.#ascii(piece)) this.#end += this.#bytes.utf8Write(piece, this.#end)
+  }
+
+  bytes(piece: Uint8Array): void {
+    const { length } = piece
+    this.#makeRoom(length)
+    const bytes = this.#bytes
+    const at = this.#end
+    if (length > SHORT) bytes.set(piece, at)
+    else for (let i = 0; i < length; i++) bytes[at + i] = piece[i]!
+    this.#end = at + length
+  }
+
+  integer(n: number, leastDigits = 1): void {
+    this.#makeRoom(MOST_DIGITS)
+    const bytes = this.#bytes
+    let digits = 1
+    for (let bound = 10; n >= bound; bound *= 10) digits++
+    digits = Math.max(digits, leastDigits)
+    this.#end += digits
+    for (let at = this.#end - 1; digits > 0; digits--) {
+      const rest = Math.trunc(n / 10)
+      bytes[at--] = ZERO + n - rest * 10
+      n = rest
+    }
+  }
+
+  end(): void {
+    this.#makeRoom(1)
+    this.#bytes[this.#end++] = LF
+    if (this.#end > this.#options.maxLength) {
+      this.#end = this.#lineAt
       this.#options.onDropped(1)
       return
     }
-    if (this.#end + line.length * MOST_BYTES >= BATCH_BYTES) this.#spill()
-    if (line.length * MOST_BYTES >= BATCH_BYTES) this.#text += `${line}\n`
-    else {
-      this.#end += this.#bytes.utf8Write(line, this.#end)
-      this.#bytes[this.#end++] = LF
-    }
     this.#lines++
     if (this.#writing !== undefined) return
-    if (this.#length >= this.#options.flushLength) this.#write()
+    if (this.#end >= this.#options.flushLength) this.#write()
     else this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs)
   }
 
@@ -76,10 +123,10 @@ export class LineBuffer {
   #write(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#spill()
-    const batch = this.#text
+    const batch = this.#bytes.utf8Slice(0, this.#end)
     const lines = this.#lines
-    this.#text = ""
+    this.#bytes = this.#usual
+    this.#end = 0
     this.#lines = 0
     try {
       const pending = this.#options.write(batch)
@@ -94,20 +141,31 @@ export class LineBuffer {
     }
   }
 
-  /** About the bytes that wait. */
-  get #length(): number {
-    return this.#text.length + this.#end
+  /** Writes a piece of ASCII; `false`: it has something else, and is not written. */
+  #ascii(piece: string): boolean {
+    const bytes = this.#bytes
+    const at = this.#end
+    for (let i = 0; i < piece.length; i++) {
+      const code = piece.charCodeAt(i)
+      if (code > 0x7f) return false
+      bytes[at + i] = code
+    }
+    this.#end = at + piece.length
+    return true
   }
 
-  #spill(): void {
-    this.#text += this.#bytes.utf8Slice(0, this.#end)
-    this.#end = 0
+  #makeRoom(bytes: number): void {
+    const needed = this.#end + bytes
+    if (needed <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafe(needed * 2)
+    this.#bytes.copy(larger, 0, 0, this.#end)
+    this.#bytes = larger
   }
 
   #written(lost: number): void {
     this.#writing = undefined
     if (lost > 0) this.#options.onDropped(lost)
-    if (this.#length >= this.#options.flushLength) this.#write()
+    if (this.#end >= this.#options.flushLength) this.#write()
     else if (this.#lines > 0) this.#timer ??= setTimeout(this.#onTimer, this.#options.flushMs)
   }
 }

@@ -3,7 +3,9 @@ import { remember } from "../lib/remember.ts"
 import { Type } from "../lib/type.ts"
 import { finalStatus } from "../observe/account.ts"
 import { escapeJson } from "../observe/json_text.ts"
+import type { Lines } from "../observe/line_buffer.ts"
 import { redactQuery } from "../observe/redact.ts"
+import type { Exchange } from "../upstream/exchange.ts"
 import { definePolicy } from "./policy.ts"
 
 const MAX_USER_AGENT = 256
@@ -66,65 +68,118 @@ export const accessLog = definePolicy({
   compile(options, deps, route) {
     const { sample, query } = options
     const { accessLog, random, wallClock } = deps
-    const stamp = createStamp(wallClock)
-    const routeAndPath = `","route":"${escapeJson(route.label)}","path":"`
+    const start = createStart(wallClock)
+    const routeAndPath = Buffer.from(`","route":"${escapeJson(route.label)}","path":"`)
+    const ended = createEnded()
     return {
       done(exchange) {
         const status = finalStatus(exchange)
         if (sample < 1 && status < 400 && random() >= sample) return
-        const { endedAt, principal, upstreamMs } = exchange
+        const { endedAt, upstreamMs } = exchange
         const totalMs = endedAt - exchange.startedAt
-        const agent = exchange.header("user-agent")
         const path =
           query && exchange.query !== "" ? `${exchange.path}?${redactQuery(exchange.query)}` : exchange.path
-        accessLog.append(
-          `{"time":"${stamp(endedAt)}","event":"request","id":"${escapeJson(exchange.id)}` +
-            `","trace_id":"${exchange.traceId}","client":"${escapeKnown(exchange.client)}` +
-            `${principal === undefined ? NOBODY : callerOf(principal)}${escapeKnown(exchange.method)}` +
-            `","host":"${escapeKnown(exchange.host)}${routeAndPath}${escapeJson(cut(path, MAX_TARGET))}` +
-            `","status":${status},"bytes_in":${exchange.bytesIn},"bytes_out":${exchange.bytesOut}` +
-            `,"duration_ms":${decimal(totalMs)},"upstream_ms":${decimal(upstreamMs)}` +
-            `,"gateway_ms":${decimal(totalMs - upstreamMs)},"instance":"${escapeKnown(exchange.instance)}` +
-            `","retries":${exchange.retries},"error":"${exchange.failure}` +
-            `","protocol":"${exchange.arrival.protocol}","user_agent":"` +
-            `${agent === undefined ? "" : escapeKnown(cut(agent, MAX_USER_AGENT))}"}`,
-        )
+        accessLog.begin()
+        accessLog.bytes(start(endedAt))
+        accessLog.text(escapeJson(exchange.id))
+        accessLog.bytes(TRACE)
+        accessLog.text(exchange.traceId)
+        accessLog.text(asked(exchange))
+        accessLog.bytes(routeAndPath)
+        accessLog.text(escapeJson(cut(path, MAX_TARGET)))
+        accessLog.bytes(STATUS)
+        accessLog.integer(status)
+        accessLog.bytes(BYTES_IN)
+        accessLog.integer(exchange.bytesIn)
+        accessLog.bytes(BYTES_OUT)
+        accessLog.integer(exchange.bytesOut)
+        accessLog.bytes(DURATION)
+        writeMilliseconds(accessLog, totalMs)
+        accessLog.bytes(UPSTREAM)
+        writeMilliseconds(accessLog, upstreamMs)
+        accessLog.bytes(GATEWAY)
+        writeMilliseconds(accessLog, totalMs - upstreamMs)
+        accessLog.bytes(ended(exchange))
+        accessLog.end()
       },
     }
   },
 })
 
+const TRACE = Buffer.from(`","trace_id":"`)
+const STATUS = Buffer.from(`","status":`)
+const BYTES_IN = Buffer.from(`,"bytes_in":`)
+const BYTES_OUT = Buffer.from(`,"bytes_out":`)
+const DURATION = Buffer.from(`,"duration_ms":`)
+const UPSTREAM = Buffer.from(`,"upstream_ms":`)
+const GATEWAY = Buffer.from(`,"gateway_ms":`)
+
 /** Of what comes again and again: clients, hosts, instances, agents. */
 const escapeKnown = remember(escapeJson, 4096)
 
-const NOBODY = `","user":"","auth":"","method":"`
+/** Who asked by what method at what host, and the part of a line that says so. */
+interface Asked {
+  readonly client: string
+  readonly method: string
+  readonly host: string
+  readonly text: string
+}
 
 /** As long as the principal itself is kept: it is the same object for every request with the same proof. */
-const callers = new WeakMap<Principal, string>()
+const askedBefore = new WeakMap<Principal, Asked>()
+let askedByNobody: Asked | undefined
 
-/** The part of the line that tells who called. */
-function callerOf(principal: Principal): string {
-  let text = callers.get(principal)
-  if (text === undefined) {
-    const { id, method } = principal
-    text = `","user":"${escapeJson(cut(id, MAX_USER))}","auth":"${method}","method":"`
-    callers.set(principal, text)
-  }
+/** Most callers ask as they did before: the text of each one's last request is kept. */
+function asked({ principal, client, method, host }: Exchange): string {
+  const before = principal === undefined ? askedByNobody : askedBefore.get(principal)
+  if (before !== undefined && before.client === client && before.method === method && before.host === host)
+    return before.text
+  const user = principal === undefined ? "" : escapeJson(cut(principal.id, MAX_USER))
+  const text =
+    `","client":"${escapeKnown(client)}","user":"${user}","auth":"${principal?.method ?? ""}` +
+    `","method":"${escapeKnown(method)}","host":"${escapeKnown(host)}`
+  const now = { client, method, host, text }
+  if (principal === undefined) askedByNobody = now
+  else askedBefore.set(principal, now)
   return text
 }
 
-/** "000" to "999", each from when it is first wanted: all at once take longer than most that a thread does at its start. */
-const THREE_DIGITS = new Array<string | undefined>(1000).fill(undefined)
+/** The end of a line: who answered, and whom. The last one is kept. */
+function createEnded(): (exchange: Exchange) => Uint8Array {
+  let instance = ""
+  let retries = -1
+  let failure = ""
+  let protocol = ""
+  let agent = ""
+  let bytes = Buffer.alloc(0)
+  return (exchange) => {
+    const sent = exchange.header("user-agent") ?? ""
+    const same =
+      exchange.instance === instance && exchange.retries === retries && exchange.failure === failure
+    if (same && exchange.arrival.protocol === protocol && sent === agent) return bytes
+    ;({ instance, retries, failure } = exchange)
+    protocol = exchange.arrival.protocol
+    agent = sent
+    bytes = Buffer.from(
+      `,"instance":"${escapeKnown(instance)}","retries":${retries},"error":"${failure}"` +
+        `,"protocol":"${protocol}","user_agent":"${escapeKnown(cut(agent, MAX_USER_AGENT))}"}`,
+    )
+    return bytes
+  }
+}
 
-const threeDigits = (n: number): string => (THREE_DIGITS[n] ??= String(n).padStart(3, "0"))
+const POINT = Buffer.from(".")
 
-/** Milliseconds to the microsecond, by integers: printing a fraction costs the engine three times as much. */
-function decimal(ms: number): string {
+/** To the microsecond, by integers: printing a fraction costs the engine several times as much. */
+function writeMilliseconds(lines: Lines, ms: number): void {
   // Never negative: two clocks may disagree a little.
   const us = ms > 0 ? Math.round(ms * 1000) : 0
   const whole = Math.floor(us / 1000)
   const rest = us - whole * 1000
-  return rest === 0 ? `${whole}` : `${whole}.${threeDigits(rest)}`
+  lines.integer(whole)
+  if (rest === 0) return
+  lines.bytes(POINT)
+  lines.integer(rest, 3)
 }
 
 function cut(text: string, length: number): string {
@@ -134,31 +189,34 @@ function cut(text: string, length: number): string {
 /** The wall clock is looked at so often, in ms; in between, the other clock tells how time goes by. */
 const LOOK_MS = 1000
 
+/** Where the digits of the milliseconds are in the start of a line, and how many. */
+const MILLISECONDS_AT = `{"time":"2025-01-02T03:04:05.`.length
+const ZERO = 48
+
 /**
- * Tells the wall-clock time, as ISO 8601, at a time of the monotonic clock that has just been. Each part is kept while
- * it lasts.
+ * The start of a line with the wall-clock time, as ISO 8601, at a time of the monotonic clock that has just been. Good
+ * until it is asked for again.
  */
-function createStamp(wallClock: () => number): (at: number) => string {
+function createStart(wallClock: () => number): (at: number) => Uint8Array {
   let lookedAt = Number.NaN
   let ahead = 0
-  let last = Number.NaN
-  let text = ""
   let second = Number.NaN
-  let prefix = ""
+  let start = Buffer.alloc(0)
   return (at) => {
     if (!(at >= lookedAt && at < lookedAt + LOOK_MS)) {
       lookedAt = at
       ahead = wallClock() - at
     }
     const ms = Math.floor(at + ahead)
-    if (ms === last) return text
-    last = ms
     const own = Math.floor(ms / 1000)
     if (own !== second) {
       second = own
-      prefix = new Date(own * 1000).toISOString().slice(0, 20)
+      start = Buffer.from(`{"time":"${new Date(own * 1000).toISOString()}","event":"request","id":"`)
     }
-    text = `${prefix}${threeDigits(ms - own * 1000)}Z`
-    return text
+    const rest = ms - own * 1000
+    start[MILLISECONDS_AT] = ZERO + Math.trunc(rest / 100)
+    start[MILLISECONDS_AT + 1] = ZERO + (Math.trunc(rest / 10) % 10)
+    start[MILLISECONDS_AT + 2] = ZERO + (rest % 10)
+    return start
   }
 }

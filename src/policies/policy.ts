@@ -1,6 +1,7 @@
 import type { StaticDecode, TSchema } from "typebox"
 import type { Identity } from "../identity/authenticated.ts"
 import type { Clock } from "../lib/clock.ts"
+import type { Lines } from "../observe/line_buffer.ts"
 import type { Log } from "../observe/log.ts"
 import type { Answer, Exchange } from "../upstream/exchange.ts"
 import type { Failure } from "./failure.ts"
@@ -25,8 +26,8 @@ export interface PolicyDeps {
   readonly identity: Identity
   readonly limits: Limits
   readonly quotas: Quotas
-  /** Where access log lines go: one JSON object, without a line end. Never throws, never waits. */
-  readonly accessLog: { append(line: string): void }
+  /** Where access log lines go: one JSON object each. */
+  readonly accessLog: Lines
 }
 
 /** What config says of the route a policy is compiled for. */

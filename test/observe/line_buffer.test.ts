@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test"
-import { LineBuffer } from "../../src/observe/line_buffer.ts"
+import { LineBuffer, type Lines } from "../../src/observe/line_buffer.ts"
+
+function append(lines: Lines, text: string): void {
+  lines.begin()
+  lines.text(text)
+  lines.end()
+}
 
 /** A slow output: each batch waits until it is let go. */
 function slowOutput() {
@@ -20,8 +26,8 @@ function slowOutput() {
 test("lines are written in order, in batches, each with its line feed", async () => {
   const batches: string[] = []
   const buffer = new LineBuffer({ write: (batch) => void batches.push(batch), onDropped: () => undefined })
-  buffer.append("a")
-  buffer.append("b")
+  append(buffer, "a")
+  append(buffer, "b")
   expect(batches).toEqual([])
   await buffer.flush()
   expect(batches).toEqual(["a\nb\n"])
@@ -34,8 +40,8 @@ test("a full batch is written without waiting for the timer", () => {
     onDropped: () => undefined,
     flushLength: 10,
   })
-  buffer.append("12345")
-  buffer.append("67890")
+  append(buffer, "12345")
+  append(buffer, "67890")
   expect(batches).toEqual(["12345\n67890\n"])
 })
 
@@ -47,7 +53,7 @@ test("long lines and every alphabet come out as they went in, in order", async (
     flushLength: 1_000_000,
   })
   const lines = ["żółć 你好 😀", "x".repeat(90_000), "é".repeat(40_000), "y".repeat(30_000), "end"]
-  for (const line of lines) buffer.append(line)
+  for (const line of lines) append(buffer, line)
   await buffer.flush()
   expect(batches.join("")).toBe(lines.map((line) => `${line}\n`).join(""))
 })
@@ -55,7 +61,7 @@ test("long lines and every alphabet come out as they went in, in order", async (
 test("a lone line is written after the flush time", async () => {
   const written = Promise.withResolvers<string>()
   const buffer = new LineBuffer({ write: written.resolve, onDropped: () => undefined, flushMs: 1 })
-  buffer.append("alone")
+  append(buffer, "alone")
   expect(await written.promise).toBe("alone\n")
 })
 
@@ -70,7 +76,7 @@ test("a busy output gets one batch at a time; beyond the cap lines are dropped a
     flushLength: 4,
     maxLength: 10,
   })
-  for (const line of ["1111", "2222", "333", "4444", "5"]) buffer.append(line)
+  for (const line of ["1111", "2222", "333", "4444", "5"]) append(buffer, line)
   expect(output.batches).toEqual(["1111\n"])
   expect(dropped).toBe(2)
   output.pending[0]!.resolve()
@@ -96,14 +102,14 @@ test("a batch the output refuses counts as dropped, and later lines go on", asyn
       dropped += lines
     },
   })
-  buffer.append("a")
-  buffer.append("b")
+  append(buffer, "a")
+  append(buffer, "b")
   await buffer.flush()
   broken = "rejects"
-  buffer.append("c")
+  append(buffer, "c")
   await buffer.flush()
   broken = "works"
-  buffer.append("d")
+  append(buffer, "d")
   await buffer.flush()
   expect(dropped).toBe(3)
   expect(batches).toEqual(["d\n"])
@@ -112,7 +118,7 @@ test("a batch the output refuses counts as dropped, and later lines go on", asyn
 test("flush waits for the batch that is being written", async () => {
   const output = slowOutput()
   const buffer = new LineBuffer({ write: output.write, onDropped: () => undefined, flushLength: 1 })
-  buffer.append("a")
+  append(buffer, "a")
   let done = false
   const flushed = buffer.flush().then(() => {
     done = true
@@ -122,4 +128,67 @@ test("flush waits for the batch that is being written", async () => {
   output.pending[0]!.resolve()
   await flushed
   expect(output.batches).toEqual(["a\n"])
+})
+
+test("numbers are written in decimal digits, with zeros before them where more are asked for", async () => {
+  const batches: string[] = []
+  const buffer = new LineBuffer({ write: (batch) => void batches.push(batch), onDropped: () => undefined })
+  const numbers = [0, 7, 10, 99, 100, 2 ** 31, Number.MAX_SAFE_INTEGER]
+  buffer.begin()
+  for (const number of numbers) {
+    buffer.integer(number)
+    buffer.text(" ")
+  }
+  buffer.integer(5, 3)
+  buffer.integer(1234, 3)
+  buffer.end()
+  await buffer.flush()
+  expect(batches).toEqual([`${numbers.join(" ")} 0051234\n`])
+})
+
+test("text, bytes and numbers of any length stand in the order they were written, past any room there was", async () => {
+  const batches: string[] = []
+  const buffer = new LineBuffer({
+    write: (batch) => void batches.push(batch),
+    onDropped: () => undefined,
+    flushLength: 10_000_000,
+  })
+  let expected = ""
+  for (let i = 0; i < 3000; i++) {
+    const text = "żx".repeat(i % 40)
+    const bytes = "y".repeat(i % 70)
+    buffer.begin()
+    buffer.text(text)
+    buffer.bytes(Buffer.from(bytes))
+    buffer.integer(i)
+    buffer.end()
+    expected += `${text}${bytes}${i}\n`
+  }
+  await buffer.flush()
+  expect(batches.join("")).toBe(expected)
+})
+
+test("a line that goes past the cap leaves those before it whole", async () => {
+  const batches: string[] = []
+  let dropped = 0
+  const output = slowOutput()
+  const buffer = new LineBuffer({
+    write: (batch) => (batches.push(batch), output.write(batch)),
+    onDropped: (lines) => {
+      dropped += lines
+    },
+    flushLength: 1,
+    maxLength: 200_000,
+  })
+  append(buffer, "first")
+  append(buffer, "second")
+  append(buffer, "x".repeat(300_000))
+  append(buffer, "third")
+  output.pending[0]!.resolve()
+  const flushed = buffer.flush()
+  while (output.pending.length < 2) await Promise.resolve()
+  output.pending[1]!.resolve()
+  await flushed
+  expect(batches).toEqual(["first\n", "second\nthird\n"])
+  expect(dropped).toBe(1)
 })

@@ -21,6 +21,7 @@ import { exampleConfig } from "./config.ts"
 import { makeGuard } from "./guard.ts"
 import { NOBODY } from "./identity.ts"
 import { makeLimits } from "./limits.ts"
+import { linesInto } from "./lines.ts"
 import { type LoggedEvent, memoryLog } from "./memory_log.ts"
 import { UNUSED } from "./quotas.ts"
 import { makeShedding } from "./shedding.ts"
@@ -89,7 +90,7 @@ export function makeGateway(
       identity,
       limits: makeLimits(),
       quotas: UNUSED,
-      accessLog: { append: (line: string) => void accessText.push(line) },
+      accessLog: linesInto(accessText),
     },
     relays,
     relayLimits: compileRelayLimits(exampleConfig(file).server.websocket),

@@ -1,6 +1,7 @@
 import type { PolicyDeps } from "../../src/policies/policy.ts"
 import { NOBODY } from "./identity.ts"
 import { makeLimits } from "./limits.ts"
+import { linesInto } from "./lines.ts"
 import { UNUSED } from "./quotas.ts"
 
 /** What policies compile with, standing still: time 0, wall clock 2025-01-01, random 0.5, logs to nowhere. */
@@ -14,7 +15,7 @@ export function makePolicyDeps(changes: Partial<PolicyDeps> = {}): PolicyDeps {
     identity: NOBODY,
     limits: makeLimits(),
     quotas: UNUSED,
-    accessLog: { append: nowhere },
+    accessLog: linesInto([]),
     ...changes,
   }
 }
