@@ -89,7 +89,7 @@ export class LineBuffer implements Lines {
     this.#end += digits
     for (let at = this.#end - 1; digits > 0; digits--) {
       const rest = Math.trunc(n / 10)
-      bytes[at--] = ZERO + n - rest * 10
+      bytes[at--] = ZERO + (n - rest * 10)
       n = rest
     }
   }
