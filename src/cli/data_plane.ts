@@ -9,7 +9,7 @@ import { compileRelayLimits } from "../gateway/relay_limits.ts"
 import type { Runtime } from "../gateway/runtime.ts"
 import { Shedding } from "../gateway/shedding.ts"
 import { UsageBatch } from "../gateway/usage_batch.ts"
-import { roundClock } from "../http1/round.ts"
+import { roundClock, roundWallClock } from "../http1/round.ts"
 import { Authenticator } from "../identity/authenticator.ts"
 import { now } from "../lib/clock.ts"
 import { VERSION } from "../lib/version.ts"
@@ -78,7 +78,7 @@ export class DataPlane {
     this.#identity = new Authenticator({
       ask: (question) => this.#questions.ask(question),
       now,
-      wallClock: Date.now,
+      wallClock: roundWallClock,
       count: countAuthentications(series),
       report: (failures) => post({ kind: "auth_failures", failures }),
       onRevocationsDropped: (dropped) => log.error("revocations.dropped", { dropped }),

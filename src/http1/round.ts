@@ -30,6 +30,8 @@ class Round {
   #handling: PromiseWithResolvers<void> | undefined
   /** When this stage began; 0 between rounds. */
   at = 0
+  /** The same by the wall clock, once somebody has asked; 0 before. */
+  wallAt = 0
 
   /** Resolves when this round handles what has come. */
   get handling(): Promise<void> {
@@ -64,9 +66,10 @@ class Round {
     this.#handling?.resolve()
     this.#handling = undefined
     this.at = now()
+    this.wallAt = 0
     // What the handlers have promised goes out with the rest.
     drainMicrotasks()
-    this.at = 0
+    this.at = this.wallAt = 0
     this.#running = false
     this.outbox.send()
   }
@@ -90,6 +93,13 @@ const round = new Round()
  * when something came, and nothing that measures how long handling takes.
  */
 export const roundClock: Clock = () => (round.at === 0 ? now() : round.at)
+
+/** The same of `Date.now`. */
+export const roundWallClock: Clock = () => {
+  if (round.at === 0) return Date.now()
+  if (round.wallAt === 0) round.wallAt = Date.now()
+  return round.wallAt
+}
 
 /** Where messages to all sockets of this thread are put together. */
 export const { outbox } = round

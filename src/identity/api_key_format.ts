@@ -26,8 +26,8 @@ export function createApiKey(random: (count: number) => Uint8Array): string {
 }
 
 /** Whether it claims to be an API key of the gateway. */
-export function looksLikeApiKey(text: string): boolean {
-  return text.startsWith(FAMILY)
+export function looksLikeApiKey(text: string, at = 0): boolean {
+  return text.startsWith(FAMILY, at)
 }
 
 /**

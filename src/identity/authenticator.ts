@@ -13,7 +13,7 @@ import { ServiceTokens } from "./service_tokens.ts"
 import { isSessionText, readSessionCookie, sessionCookieName } from "./session_cookie.ts"
 import type { AuthSettings } from "./settings.ts"
 import { tokenFault } from "./token_fault.ts"
-import { TokenVerifier } from "./token_verifier.ts"
+import { BEARER, TokenVerifier } from "./token_verifier.ts"
 
 export interface AuthenticatorDeps {
   /** Asks the control plane; never rejects. */
@@ -127,7 +127,7 @@ export class Authenticator implements Identity {
 
   /** Whose a bearer token or an API key is that came otherwise than in a header. `client`: address. */
   verify(token: string, client: string): Authenticated | Promise<Authenticated> {
-    return this.#compiled === undefined ? ANONYMOUS : this.#bearer(`Bearer ${token}`, client)
+    return this.#compiled === undefined ? ANONYMOUS : this.#bearer(BEARER + token, client)
   }
 
   /** Whether what proved a caller no longer does, for who lets it stay. */
@@ -152,11 +152,14 @@ export class Authenticator implements Identity {
 
   /** RFC 6750 section 2.1; the scheme is case-insensitive. */
   #bearer(authorization: string, client: string): Authenticated | Promise<Authenticated> {
-    if (!authorization.startsWith("Bearer ") && authorization.slice(0, 7).toLowerCase() !== "bearer ")
-      return this.#counted("jwt", WRONG_SCHEME)
-    const token = authorization.slice(7)
-    if (looksLikeApiKey(token)) return this.#apiKey(token, client)
-    return this.#counted("jwt", this.#verifier.authenticate(token))
+    let shown = authorization
+    if (!shown.startsWith(BEARER)) {
+      if (shown.slice(0, BEARER.length).toLowerCase() !== BEARER.toLowerCase())
+        return this.#counted("jwt", WRONG_SCHEME)
+      shown = BEARER + shown.slice(BEARER.length)
+    }
+    if (looksLikeApiKey(shown, BEARER.length)) return this.#apiKey(shown.slice(BEARER.length), client)
+    return this.#counted("jwt", this.#verifier.authenticate(shown))
   }
 
   #session(session: string, client: string): Authenticated | Promise<Authenticated> {

@@ -27,6 +27,9 @@ export interface VerifierDeps {
   readonly wallClock: () => number
 }
 
+/** The scheme as most clients write it, and the space behind it (RFC 6750 section 2.1). */
+export const BEARER = "Bearer "
+
 /** Verified tokens kept, and characters of them all together. At either the oldest go. */
 const MAX_TOKENS = 10_000
 const MAX_CHARACTERS = 32 * 1024 * 1024
@@ -72,6 +75,7 @@ interface Tried {
 export class TokenVerifier {
   readonly #deps: VerifierDeps
   readonly #ring = new IssuerKeyRing()
+  /** By what `authenticate` was shown. */
   readonly #verified = new BoundedMap<Found>(MAX_TOKENS, MAX_CHARACTERS)
   #trusted: ReadonlyMap<string, Trusted> = new Map()
 
@@ -90,12 +94,13 @@ export class TokenVerifier {
     if (this.#ring.update(issuers)) this.#verified.clear()
   }
 
-  authenticate(token: string): Authenticated | Promise<Authenticated> {
-    const found = this.#verified.get(token)
-    if (found === undefined) return this.#verifyNew(token)
+  /** `shown`: the token behind `BEARER`, as most headers have it: to cut it out would cost more than to find it. */
+  authenticate(shown: string): Authenticated | Promise<Authenticated> {
+    const found = this.#verified.get(shown)
+    if (found === undefined) return this.#verifyNew(shown.slice(BEARER.length))
     if (this.#deps.revocations.isRevoked(found.principal)) return REVOKED
     if (this.#deps.wallClock() < found.principal.expiresAt) return found
-    this.#verified.delete(token)
+    this.#verified.delete(shown)
     return EXPIRED
   }
 
@@ -124,7 +129,8 @@ export class TokenVerifier {
     if (this.#deps.revocations.isRevoked(principal)) return REVOKED
     const found: Found = { kind: "principal", principal }
     // A copy: what was cut out of a request head would keep all of it.
-    this.#verified.set(Buffer.from(token, "latin1").toString("latin1"), found, token.length)
+    const shown = Buffer.from(BEARER + token, "latin1").toString("latin1")
+    this.#verified.set(shown, found, shown.length)
     return found
   }
 

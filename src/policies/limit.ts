@@ -8,6 +8,7 @@ import { priorityOf } from "../observe/priority.ts"
 import { type Bucket, Decision, type LimitTable } from "../store/limit_table.ts"
 import type { Exchange } from "../upstream/exchange.ts"
 import { compileKeyPart, type KeyPart } from "./limit_key.ts"
+import { LimitLines } from "./limit_lines.ts"
 import { type LimitOptions, nameOf, partsOf } from "./limit_options.ts"
 import type { ExactAnswer, Limits } from "./limits.ts"
 import type { PolicyRoute } from "./policy.ts"
@@ -21,6 +22,8 @@ export interface RatedBucket extends Bucket {
   readonly stateText: string
   /** The whole line X-RateLimit-Limit. */
   readonly limitLine: string
+  /** Its header lines of late. */
+  readonly said: LimitLines
   /** Takes from it whatever it holds. */
   readonly debt: Bucket
   /** Takes what will be there within `queue.timeout`; `undefined`: nobody waits. */
@@ -285,6 +288,7 @@ function compileBucket(
     burst,
     policyText: `${quoted};q=${burst};w=${Math.max(1, Math.ceil(toleranceMs / 1000))}`,
     stateText: `${quoted};r=`,
+    said: new LimitLines(),
     limitLine: `x-ratelimit-limit: ${burst}\r\n`,
     debt: { ...base, toleranceMs: Number.POSITIVE_INFINITY },
     queue: queueMs === undefined ? undefined : { ...base, toleranceMs: toleranceMs + queueMs },

@@ -21,6 +21,26 @@ export function writeLimitHeaders(
   refusing: Limit | undefined,
   { responseEdits }: Exchange,
 ): void {
+  const lines = limits.length === 1 ? linesOfOne(limits[0]!) : linesOf(limits, refusing)
+  // Names and numbers: nothing in them needs to be looked at.
+  if (lines !== "") responseEdits.put(NAMES, lines)
+}
+
+/** A limit says the same again and again: what it said lately is kept. */
+function linesOfOne(limit: Limit): string {
+  if (!limit.headers) return ""
+  const { remaining, resetMs } = limit.decision
+  const { said } = limit.bucket
+  const resetS = Math.ceil(resetMs / 1000)
+  const known = said.find(remaining, resetS)
+  if (known !== undefined) return known
+  const lines = linesOf([limit], undefined)
+  said.keep(remaining, resetS, lines)
+  return lines
+}
+
+/** "": none of them has headers. */
+function linesOf(limits: readonly Limit[], refusing: Limit | undefined): string {
   let tightest: Limit | undefined
   let line = ""
   let policies = ""
@@ -40,9 +60,7 @@ export function writeLimitHeaders(
       line = `${limit.bucket.limitLine}x-ratelimit-remaining: ${left}\r\nx-ratelimit-reset: ${reset}\r\n`
     }
   }
-  if (tightest === undefined) return
-  // Names and numbers: nothing in them needs to be looked at.
-  responseEdits.put(NAMES, `${line}ratelimit-policy: ${policies}\r\nratelimit: ${states}\r\n`)
+  return tightest === undefined ? "" : `${line}ratelimit-policy: ${policies}\r\nratelimit: ${states}\r\n`
 }
 
 function isTighter(a: Limit, b: Limit, refusing: Limit | undefined): boolean {
