@@ -7,6 +7,10 @@ export const MAX_IDS = 16_384
 /** Behind the values and before the keys stand two more numbers: what was dropped, and the slots in use. */
 const COUNTS_BYTES = 16
 
+/** Slots that the numbers of one id are spread over, and how far apart those of two metrics begin. */
+const NEAR = 32
+const METRIC_STEP = 11
+
 /**
  * One series as a 32-bit key: the metric (1 to 31), what it is about (a route, service or instance id, below
  * `MAX_IDS`) and one more small number (below 8192: status and method, bucket, code, state). Never 0.
@@ -40,7 +44,10 @@ export function createSeriesBuffer(capacity = DEFAULT_CAPACITY): SharedArrayBuff
 export class Series {
   readonly #keys: Int32Array
   readonly #values: Float64Array
-  /** Open addressing: the home slot is the top bits of the multiplied key. */
+  /**
+   * Open addressing. What is counted for one route, service or instance lies together, from a place that the top bits of
+   * its multiplied id tell: a request counts eight numbers of its route, which are then in few lines of the cache.
+   */
   readonly #shift: number
   readonly #mask: number
   /** Stands for every series that found no room; its value is `dropped`. */
@@ -54,7 +61,7 @@ export class Series {
     const capacity = (buffer.byteLength - COUNTS_BYTES) / 12
     this.#values = new Float64Array(buffer, 0, capacity + 2)
     this.#keys = new Int32Array(buffer, COUNTS_BYTES + capacity * 8, capacity)
-    this.#shift = Math.clz32(capacity) + 1
+    this.#shift = Math.clz32(capacity / NEAR) + 1
     this.#mask = capacity - 1
     this.#overflow = capacity
     this.#limit = (capacity * 7) / 8
@@ -74,7 +81,9 @@ export class Series {
   /** Where a series lives, for hot objects to keep: valid for the life of the buffer. */
   slot(key: number): number {
     const keys = this.#keys
-    let at = Math.imul(key, 0x9e3779b1) >>> this.#shift
+    const near = (Math.imul(key >>> 27, METRIC_STEP) + key) & (NEAR - 1)
+    const block = Math.imul((key >>> 13) & (MAX_IDS - 1), 0x9e3779b1) >>> this.#shift
+    let at = (block * NEAR + near) & this.#mask
     for (;;) {
       const found = keys[at]
       if (found === key) return at
