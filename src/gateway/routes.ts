@@ -23,6 +23,10 @@ export const METHODS: readonly string[] = ["GET", "HEAD", "POST", "PUT", "PATCH"
 interface Entry<R> {
   readonly pattern: Pattern
   readonly routes: R[]
+  /** The first of them, where it takes requests of all hosts, headers and methods: that is not looked up each time. */
+  open: R | undefined
+  /** Nothing is captured. */
+  readonly bare: boolean
   /** Less specific entries that can match the same paths; found when first needed. */
   fallbacks: readonly Entry<R>[] | undefined
 }
@@ -46,6 +50,8 @@ export class RouteTable<R extends Matchable> {
       const entry = byKey.get(route.pattern.key) ?? {
         pattern: route.pattern,
         routes: [],
+        open: undefined,
+        bare: route.pattern.parameters.length === 0 && !route.pattern.wildcard,
         fallbacks: undefined,
       }
       entry.routes.push(route)
@@ -54,6 +60,8 @@ export class RouteTable<R extends Matchable> {
     const byPath = new Map<string, Entry<R>>()
     for (const entry of byKey.values()) {
       entry.routes.sort(compareRoutes)
+      const first = entry.routes[0]!
+      if (first.hosts.length + first.headers.length + first.methods.size === 0) entry.open = first
       byPath.set(routerPath(entry.pattern), entry)
     }
     // The router does not know `/a/*` as `/a`; a route that is `/a` itself comes first there.
@@ -72,8 +80,10 @@ export class RouteTable<R extends Matchable> {
   find(method: string, host: string, path: string, fields: Fields): Found<R> {
     const best = this.#router.find(ANY, path)
     if (best === null) return NOT_FOUND
-    for (const route of best.store.routes) {
-      if (fits(route, host, fields) && allows(route, method)) return found(route, path)
+    const { open, routes } = best.store
+    if (open !== undefined && METHODS.includes(method)) return found(best.store, open, path)
+    for (const route of routes) {
+      if (fits(route, host, fields) && allows(route, method)) return found(best.store, route, path)
     }
     return this.#findFurther(best.store, method, host, path, fields)
   }
@@ -90,7 +100,7 @@ export class RouteTable<R extends Matchable> {
       if (matchPattern(entry.pattern, path) === undefined) continue
       for (const route of entry.routes) {
         if (!fits(route, host, fields)) continue
-        if (allows(route, method)) return found(route, path)
+        if (allows(route, method)) return found(entry, route, path)
         for (const each of route.methods.size === 0 ? METHODS : route.methods) allow.add(each)
       }
     }
@@ -103,11 +113,8 @@ export class RouteTable<R extends Matchable> {
 
 const NO_CAPTURES: readonly string[] = Object.freeze([])
 
-function found<R extends Matchable>(route: R, path: string): Found<R> {
-  const { pattern } = route
-  const captures =
-    pattern.parameters.length === 0 && !pattern.wildcard ? NO_CAPTURES : matchPattern(pattern, path)!
-  return { kind: "route", route, captures }
+function found<R extends Matchable>({ bare, pattern }: Entry<R>, route: R, path: string): Found<R> {
+  return { kind: "route", route, captures: bare ? NO_CAPTURES : matchPattern(pattern, path)! }
 }
 
 function fits(route: Matchable, host: string, fields: Fields): boolean {
