@@ -1,3 +1,5 @@
+import { handleReads } from "../http1/round.ts"
+
 /** Something with deadlines. */
 export interface Swept {
   /** Acts on what is due. Returns false when nothing is left to wait for. */
@@ -22,6 +24,8 @@ export function keepSwept(one: Swept): void {
 }
 
 function sweepAll(): void {
+  // What was read in this turn has come in time.
+  handleReads()
   for (const one of swept) if (!one.sweep()) swept.delete(one)
   if (swept.size > 0) return
   clearInterval(timer)

@@ -1,5 +1,6 @@
 import type { ServerConfig } from "../../config/schema.ts"
 import type { Gateway } from "../../gateway/gateway.ts"
+import { handleReads } from "../../http1/round.ts"
 import type { Clock } from "../../lib/clock.ts"
 import type { Log } from "../../observe/log.ts"
 import type { Exchange } from "../../upstream/exchange.ts"
@@ -121,6 +122,8 @@ export class Lane implements LaneOwner {
 
   #look(): void {
     this.#setDate()
+    // A client whose request was read in this turn is not idle.
+    handleReads()
     const at = this.now()
     // From the end: a connection that goes is replaced by the last one, which has been looked at.
     for (let i = this.#connections.length - 1; i >= 0; i--) this.#connections[i]?.sweep(at, this.#limits)
