@@ -1,6 +1,9 @@
 import { afterEach, expect, jest, test } from "bun:test"
 import { Inbox, type Receiver } from "../../src/http1/round.ts"
-import { keepSwept, SWEEP_MS } from "../../src/upstream/sweep.ts"
+
+// One of its own: the timer of the others may be running already, on the real clock.
+const SWEEP = "../../src/upstream/sweep.ts?on-fake-timers"
+const { keepSwept, SWEEP_MS } = (await import(SWEEP)) as typeof import("../../src/upstream/sweep.ts")
 
 afterEach(() => void jest.useRealTimers())
 
