@@ -15,7 +15,7 @@ const FILE = {
   routes: [{ path: "/x", respond: { status: 204 } }],
 }
 
-test("[F-20] a client whose request was read before its idle connection is looked at is answered", () => {
+test("a client whose request was read before its idle connection is looked at is answered", () => {
   jest.useFakeTimers()
   let at = 1000
   const made = makeGateway(FILE)
