@@ -23,6 +23,9 @@ export interface NotPlain {
   readonly kind: "not_plain"
 }
 
+/** Longest request head with its empty line. As `Bun.serve` has it, so that both doors agree. */
+export const MAX_REQUEST_HEAD_BYTES = 16_384
+
 /** Most lines in one request head; beyond it the head is bad. As `Bun.serve` has it, so that both doors agree. */
 export const MAX_REQUEST_FIELDS = 198
 

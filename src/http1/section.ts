@@ -88,6 +88,18 @@ export class Section implements Fields {
     return this.#names.includes(name)
   }
 
+  /** Whether there is one line of this name, with this value: cheaper than to decode it, where it is known. */
+  is(name: string, value: string): boolean {
+    const names = this.#names
+    const line = names.indexOf(name)
+    if (line === -1 || names.indexOf(name, line + 1) !== -1) return false
+    const bytes = this.#bytes
+    const start = this.#valueStart(line)
+    if (this.#valueEnd(line) - start !== value.length) return false
+    for (let i = 0; i < value.length; i++) if (bytes[start + i] !== value.charCodeAt(i)) return false
+    return true
+  }
+
   get(name: string): string | undefined {
     if (name === this.#longName) return this.#long
     const names = this.#names

@@ -21,6 +21,23 @@ test("a head gives method, target, fields and its end", () => {
   expect(found.fields.flat()).toEqual(["host", "a", "x-a", "1", "x-a", "2"])
 })
 
+test("a field is a value when one line of its name has it, letter by letter, and no other", () => {
+  const { fields } = complete(head("/x", "Host: \ta.example \r\nX-Two: b\r\nX-Empty:\r\nx-two: b\r\n"))
+  const asked = [
+    ["host", "a.example"],
+    ["x-empty", ""],
+    ["host", "a.exampl"],
+    ["host", "a.examplE"],
+    ["host", "a.example "],
+    ["host", ""],
+    ["x-two", "b"],
+    ["x-none", ""],
+  ] as const
+  expect(asked.map(([name, value]) => fields.is(name, value))).toEqual([
+    ...[true, true, false, false, false, false, false, false],
+  ])
+})
+
 test("a head may stand anywhere in the bytes", () => {
   const first = head("/first")
   const both = Buffer.from(first + head("/second"), "latin1")

@@ -13,6 +13,8 @@ const SLASH = 47
 /** The connection a request came on. */
 export interface LaneWay extends Kept {
   readonly origin: Origin
+  /** The Host of the last request as it was sent, and its canonical form. */
+  lastHost: { readonly sent: string; readonly host: string } | undefined
   hint(fields: Fields): void
 }
 
@@ -47,13 +49,18 @@ export class LaneArrival implements Arrival {
     this.peer = origin.address
     this.certificate = origin.certificate
 
-    // Several Hosts are joined, which no host matches.
-    const named = fields.get("host") ?? ""
-    const host = canonicalHost(named)
-    if (host === undefined) {
-      this.fault = "INVALID_HOST"
-      return
+    let named = way.lastHost
+    if (named === undefined || !fields.is("host", named.sent)) {
+      // Several Hosts are joined, which no host matches.
+      const sent = fields.get("host") ?? ""
+      const canonical = canonicalHost(sent)
+      if (canonical === undefined) {
+        this.fault = "INVALID_HOST"
+        return
+      }
+      named = way.lastHost = { sent, host: canonical }
     }
+    const { host } = named
     this.host = host
     let at = 0
     if (target.charCodeAt(0) !== SLASH) {
@@ -71,7 +78,7 @@ export class LaneArrival implements Arrival {
     this.path = form.path.path
     this.ambiguousPath = form.path.ambiguous
     this.query = form.query
-    if (at === 0 && form.asCame && named === host) this.asCame = head
+    if (at === 0 && form.asCame && named.sent === host) this.asCame = head
     // A body that a GET brings means nothing (RFC 9110 section 9.3.1), and services disagree on where it ends.
     const bodiless = body !== undefined && (method === "GET" || method === "HEAD")
     if (bodiless || hasTwoCredentials(fields) || (body !== undefined && hasTwoTypes(fields)))

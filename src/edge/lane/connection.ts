@@ -3,7 +3,7 @@ import type { Feed } from "../../http1/fed_body.ts"
 import type { Fields } from "../../http1/fields.ts"
 import { requestDecoder } from "../../http1/framing.ts"
 import { HeldHead } from "../../http1/held_head.ts"
-import { parseRequestHead, type RequestHead } from "../../http1/request_head.ts"
+import { MAX_REQUEST_HEAD_BYTES, parseRequestHead, type RequestHead } from "../../http1/request_head.ts"
 import { Writer } from "../../http1/writer.ts"
 import { takeOut } from "../../lib/take_out.ts"
 import type { Exchange, FailureCodeOfDoor } from "../../upstream/exchange.ts"
@@ -19,9 +19,6 @@ import { Patience } from "./patience.ts"
 import { ANSWERING, ASKED, AWAITED, CLOSING, EMPTYING, GONE, READING } from "./state.ts"
 import { switchOver, takesUpgrade } from "./upgrade.ts"
 
-/** A request head with its empty line may have as many bytes as on `Bun.serve`. */
-const MAX_HEAD_BYTES = 16_384
-
 /**
  * A client's HTTP/1.1 connection at byte level. It takes one request at a time, in order; what the lane does not
  * speak it hands over whole, where a request begins.
@@ -30,6 +27,7 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   slot = 0
   readonly origin: Origin
   forwarded: LaneWay["forwarded"] = undefined
+  lastHost: LaneWay["lastHost"] = undefined
   readonly #owner: LaneOwner
   readonly #socket: RawSocket
   readonly #intake: Intake
@@ -92,9 +90,9 @@ export class LaneConnection implements SocketEvents, Feed, OutgoingOwner, LaneMe
   // The request.
 
   #read(received: Buffer): void {
-    const bytes = this.#head.join(received, MAX_HEAD_BYTES)
+    const bytes = this.#head.join(received, MAX_REQUEST_HEAD_BYTES)
     if (bytes === undefined) return
-    const head = parseRequestHead(bytes, MAX_HEAD_BYTES)
+    const head = parseRequestHead(bytes, MAX_REQUEST_HEAD_BYTES)
     if (head.kind === "complete") this.#begin(head, bytes)
     else if (head.kind === "incomplete") this.#head.keep(bytes, 0)
     else if (head.kind === "not_plain") this.#handOver(bytes)

@@ -43,10 +43,11 @@ const UPGRADE = "GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUp
 function openConnection(room: number) {
   const socket = new ValveSocket(room)
   const taken: string[] = []
-  const state = { refuses: false, body: Buffer.from(BODY) as Body, begun: 0 }
+  const state = { refuses: false, body: Buffer.from(BODY) as Body, begun: 0, asked: [] as string[] }
   const gateway: Pick<Gateway, "begin" | "handle" | "finish" | "relays"> = {
     begin(arrival) {
       state.begun++
+      state.asked.push(arrival.fault === "" ? arrival.host : arrival.fault)
       return new Exchange(arrival, HOP_BY_HOP, HOP_BY_HOP)
     },
     async handle(exchange) {
@@ -210,4 +211,24 @@ test("who is cut off asks nothing more, also what was read before", () => {
   socket.onTerminate = () => read(ASK)
   connection.end(true)
   expect([state.begun, socket.events]).toEqual([0, ["terminate after 0 bytes"]])
+})
+
+/** What the requests of one connection, with these fields, are taken for. */
+async function hostsOf(...all: string[]): Promise<string[]> {
+  const { read, state } = openConnection(Number.POSITIVE_INFINITY)
+  for (const fields of all) {
+    read(`GET /x HTTP/1.1\r\n${fields}\r\n\r\n`)
+    await roundOver()
+  }
+  return state.asked
+}
+
+test("[F-11] each request of a connection goes by its own Host, whatever the last one had", async () => {
+  expect(await hostsOf("Host: a", "Host: A", "Host: a", "Host: b:80", "Host: a")).toEqual([
+    ...["a", "a", "a", "b:80", "a"],
+  ])
+  for (const bad of ["Host: a\r\nHost: a", "X-Host: a", "Host:", "Host: ", "Host: a/b"]) {
+    expect(await hostsOf("Host: a", bad)).toEqual(["a", "INVALID_HOST"])
+    expect(await hostsOf(bad)).toEqual(["INVALID_HOST"])
+  }
 })
