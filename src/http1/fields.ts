@@ -43,6 +43,22 @@ function bitOf(name: string): number {
 
 const NOTHING: readonly string[] = Object.freeze([])
 
+const COLON = 58
+
+/** Adds name, value, … of `lines` to `into`. `names`: most likely theirs, in this order. */
+function readLines(lines: string, names: readonly string[], into: string[]): void {
+  let next = 0
+  let at = 0
+  for (let end = lines.indexOf("\r\n"); end !== -1; end = lines.indexOf("\r\n", at)) {
+    let name = names[next]
+    if (name !== undefined && lines.startsWith(name, at) && lines.charCodeAt(at + name.length) === COLON)
+      next++
+    else name = lines.slice(at, lines.indexOf(":", at))
+    into.push(name, lines.slice(at + name.length + 2, end))
+    at = end + 2
+  }
+}
+
 /** Edits to a header section that is not ours: lines to leave out and lines to add. */
 export class Edits implements NameSet {
   /** name, value, …; what an earlier `put` wrote comes first. */
@@ -161,10 +177,7 @@ export class Edits implements NameSet {
   /** From here on what was put is like any other line. */
   #readBack(): void {
     const added: string[] = []
-    for (const line of this.#lines!.join("").split("\r\n")) {
-      const colon = line.indexOf(": ")
-      if (colon !== -1) added.push(line.slice(0, colon), line.slice(colon + 2))
-    }
+    for (let i = 0; i < this.#lines!.length; i++) readLines(this.#lines![i]!, this.#names![i]!.names, added)
     this.#added = this.#added === undefined ? added : added.concat(this.#added)
     this.#dropped ??= []
     for (const { names } of this.#names!) this.#dropped.push(...names)

@@ -77,3 +77,16 @@ test("lines that were put are found again by their names, until they are looked 
   found.set("x-a", "7")
   expect(found.linesOf(NAMES)).toBeUndefined()
 })
+
+test("lines that were put are found again whatever their order, and where some names have none", () => {
+  const names = new LineNames(["x-a", "x-b", "x-c"])
+  const read = (lines: string) => {
+    const found = edits()
+    found.put(names, lines)
+    return found.added
+  }
+  expect(read("x-c: 1: 2\r\nx-a: \r\n")).toEqual(["x-c", "1: 2", "x-a", ""])
+  expect(read("x-b: 1\r\nx-c: 2\r\n")).toEqual(["x-b", "1", "x-c", "2"])
+  expect(read("x-ab: 1\r\nx-a: 2\r\n")).toEqual(["x-ab", "1", "x-a", "2"])
+  expect(read("")).toEqual([])
+})
