@@ -19,7 +19,7 @@ export interface LineBufferOptions {
 
 /** A log that is written piece by piece. Never throws, never waits. */
 export interface Lines {
-  /** Begins a line. Pieces follow at once, and then its end. */
+  /** Begins a line. Pieces follow at once, and then its end; a line without an end is forgotten. */
   begin(): void
   text(piece: string): void
   /** UTF-8 that was made before. */
@@ -50,8 +50,8 @@ export class LineBuffer implements Lines {
    */
   #bytes = this.#usual
   #end = 0
-  /** Where the last line begins. */
-  #lineAt = 0
+  /** The end of the last whole line. */
+  #wholeEnd = 0
   #lines = 0
   #timer: ReturnType<typeof setTimeout> | undefined
   #writing: Promise<void> | undefined
@@ -61,7 +61,8 @@ export class LineBuffer implements Lines {
   }
 
   begin(): void {
-    this.#lineAt = this.#end
+    // A line that was begun and never ended is none.
+    this.#end = this.#wholeEnd
   }
 
   text(piece: string): void {
@@ -98,10 +99,11 @@ export class LineBuffer implements Lines {
     this.#makeRoom(1)
     this.#bytes[this.#end++] = LF
     if (this.#end > this.#options.maxLength) {
-      this.#end = this.#lineAt
+      this.#end = this.#wholeEnd
       this.#options.onDropped(1)
       return
     }
+    this.#wholeEnd = this.#end
     this.#lines++
     if (this.#writing !== undefined) return
     if (this.#end >= this.#options.flushLength) this.#write()
@@ -123,10 +125,10 @@ export class LineBuffer implements Lines {
   #write(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const batch = this.#bytes.utf8Slice(0, this.#end)
+    const batch = this.#bytes.utf8Slice(0, this.#wholeEnd)
     const lines = this.#lines
     this.#bytes = this.#usual
-    this.#end = 0
+    this.#end = this.#wholeEnd = 0
     this.#lines = 0
     try {
       const pending = this.#options.write(batch)

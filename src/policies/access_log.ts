@@ -159,10 +159,11 @@ function createEnded(): (exchange: Exchange) => Uint8Array {
     if (same && exchange.arrival.protocol === protocol && sent === agent) return bytes
     ;({ instance, retries, failure } = exchange)
     protocol = exchange.arrival.protocol
-    agent = sent
+    // A copy that is cut is one that nobody sends: a long one is cut each time, and not kept.
+    agent = cut(sent, MAX_USER_AGENT)
     bytes = Buffer.from(
       `,"instance":"${escapeKnown(instance)}","retries":${retries},"error":"${failure}"` +
-        `,"protocol":"${protocol}","user_agent":"${escapeKnown(cut(agent, MAX_USER_AGENT))}"}`,
+        `,"protocol":"${protocol}","user_agent":"${escapeKnown(agent)}"}`,
     )
     return bytes
   }

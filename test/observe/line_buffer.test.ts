@@ -191,3 +191,18 @@ test("a line that goes past the cap leaves those before it whole", async () => {
   expect(output.batches).toEqual(["first\n", "second\nthird\n"])
   expect(dropped).toBe(1)
 })
+
+test("a line that was begun and never ended is forgotten", async () => {
+  const batches: string[] = []
+  const buffer = new LineBuffer({ write: (batch) => void batches.push(batch), onDropped: () => undefined })
+  append(buffer, "first")
+  buffer.begin()
+  buffer.text("half a li")
+  append(buffer, "second")
+  buffer.begin()
+  buffer.text("another half")
+  await buffer.flush()
+  append(buffer, "third")
+  await buffer.flush()
+  expect(batches).toEqual(["first\nsecond\n", "third\n"])
+})
