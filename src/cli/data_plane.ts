@@ -151,7 +151,8 @@ export class DataPlane {
       onRelay: (change: 1 | -1) => series.add(seriesKey(SERIES.websockets), change),
       onRelayed: countRelayed(series),
       policyDeps: {
-        now: roundClock,
+        // Exact: threads that share a limit must agree on the time.
+        now,
         wallClock: Date.now,
         random: Math.random,
         log,

@@ -90,7 +90,8 @@ const round = new Round()
 /**
  * `now`, but what is handled together has one time: reading the clock for each of its requests costs more than much of
  * what is done for them. Within a round it may be late by as long as the round takes, so it suits what counts from
- * when something came, and nothing that measures how long handling takes.
+ * when something came, and neither what measures how long handling takes nor what threads must agree on: a thread that
+ * is late finds a bucket that others have just emptied empty for longer.
  */
 export const roundClock: Clock = () => (round.at === 0 ? now() : round.at)
 

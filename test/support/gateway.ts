@@ -83,7 +83,7 @@ export function makeGateway(
       serviceId: () => 0,
     }),
     policyDeps: {
-      now: roundClock,
+      now,
       wallClock: Date.now,
       random: Math.random,
       log,
