@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
-import { handling, Inbox, outbox, type Receiver } from "../../src/http1/round.ts"
+import { handling, Inbox, outbox, type Receiver, roundClock, roundWallClock } from "../../src/http1/round.ts"
 import { Writer } from "../../src/http1/writer.ts"
+import { now } from "../../src/lib/clock.ts"
 import { ValveSink } from "../support/valve_sink.ts"
 
 /** What waits for this one is handled when the runtime's reads of this turn are. */
@@ -238,4 +239,25 @@ test("a socket that closes by the hand of a handler gets its bytes all the same,
   await roundOver()
   await roundOver()
   expect(order).toEqual(["closed", "victim 2"])
+})
+
+test("what is handled together has one time, and between rounds time goes on", async () => {
+  const { inbox } = makeInbox("requests")
+  const times: [ms: number, wallMs: number][] = []
+  const note = makeSocket(() => {
+    times.push([roundClock(), roundWallClock()])
+    const at = [now(), Date.now()]
+    while (now() === at[0] || Date.now() === at[1]);
+  })
+  inbox.put(note, Buffer.from("a"))
+  inbox.put(note, Buffer.from("b"))
+  await roundOver()
+  inbox.put(note, Buffer.from("c"))
+  await roundOver()
+  const [a, b, c] = times
+  expect(a).toEqual(b!)
+  expect(c![0]).toBeGreaterThan(b![0])
+  expect(c![1]).toBeGreaterThan(b![1])
+  expect(roundClock()).toBeGreaterThan(c![0])
+  expect(roundWallClock()).toBeGreaterThan(c![1])
 })
