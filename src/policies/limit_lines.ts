@@ -1,25 +1,27 @@
 const KEPT = 64
 
-/** What the limit of one bucket has said lately, by the numbers in it: at most 64 texts. */
-export class LimitLines {
-  readonly #remaining: number[] = []
-  readonly #resetS: number[] = []
-  readonly #lines: string[] = []
+interface Said {
+  readonly remaining: number
+  readonly resetS: number
+  readonly lines: string
+}
 
+/**
+ * What the limit of one bucket has said lately, by the numbers in it: at most 64 texts. Numbers that share a place take
+ * it from each other.
+ */
+export class LimitLines {
+  readonly #kept: (Said | undefined)[] = []
+
+  /** `undefined`: it is not kept. */
   find(remaining: number, resetS: number): string | undefined {
-    const at = (remaining + resetS * 7) & (KEPT - 1)
-    return this.#remaining[at] === remaining && this.#resetS[at] === resetS ? this.#lines[at] : undefined
+    const said = this.#kept[placeOf(remaining, resetS)]
+    return said?.remaining === remaining && said.resetS === resetS ? said.lines : undefined
   }
 
   keep(remaining: number, resetS: number, lines: string): void {
-    if (this.#lines.length === 0) {
-      this.#remaining.push(...new Array<number>(KEPT).fill(-1))
-      this.#resetS.push(...new Array<number>(KEPT).fill(-1))
-      this.#lines.push(...new Array<string>(KEPT).fill(""))
-    }
-    const at = (remaining + resetS * 7) & (KEPT - 1)
-    this.#remaining[at] = remaining
-    this.#resetS[at] = resetS
-    this.#lines[at] = lines
+    this.#kept[placeOf(remaining, resetS)] = { remaining, resetS, lines }
   }
 }
+
+const placeOf = (remaining: number, resetS: number): number => (remaining + resetS * 7) & (KEPT - 1)
