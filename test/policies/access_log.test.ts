@@ -84,6 +84,33 @@ test("[T-10.1 C-1.5 C-8.4 V-gw.6] a request is one JSON line with its id, route,
   expect(lines).toHaveLength(1)
 })
 
+test("each line tells of its own request, whatever the one before was like", () => {
+  const { log } = makeLog()
+  const caller = (id: string) => ({ principal: { id, method: "jwt" } })
+  const parts = { method: "GET", host: "a", peer: "192.0.2.1", headers: { "user-agent": "one" } }
+  const changes = { instance: "http://a:1", retries: 0, failure: "", ...caller("ann") }
+  const first = log(parts, 200, changes)
+  const others: [field: string, value: unknown, parts: object, changes: object][] = [
+    ["method", "PUT", { method: "PUT" }, {}],
+    ["host", "b", { host: "b" }, {}],
+    ["client", "192.0.2.2", { peer: "192.0.2.2" }, {}],
+    ["user_agent", "two", { headers: { "user-agent": "two" } }, {}],
+    ["user_agent", `${"u".repeat(255)}…`, { headers: { "user-agent": "u".repeat(300) } }, {}],
+    ["user_agent", "", { headers: {} }, {}],
+    ["user", "bob", {}, caller("bob")],
+    ["instance", "http://a:2", {}, { instance: "http://a:2" }],
+    ["retries", 2, {}, { retries: 2 }],
+    ["error", "BAD_GATEWAY", {}, { failure: "BAD_GATEWAY" }],
+  ]
+  for (const [field, value, otherParts, otherChanges] of others) {
+    expect(log({ ...parts, ...otherParts }, 200, { ...changes, ...otherChanges })).toEqual({
+      ...first,
+      [field]: value,
+    })
+    expect(log(parts, 200, changes)).toEqual(first)
+  }
+})
+
 test("a client that left early is logged with status 499", () => {
   expect(makeLog().log({}, 200, { gone: true }).status).toBe(499)
 })
