@@ -25,7 +25,7 @@ export function createApiKey(random: (count: number) => Uint8Array): string {
   return `${body}_${checksum(body)}`
 }
 
-/** Whether it claims to be an API key of the gateway. */
+/** Whether the text claims to be an API key of the gateway, from `at` on. */
 export function looksLikeApiKey(text: string, at = 0): boolean {
   return text.startsWith(FAMILY, at)
 }
